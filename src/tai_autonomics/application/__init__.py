@@ -1,0 +1,1 @@
+"""What the service does, in order, through ports alone."""

@@ -1,0 +1,225 @@
+"""
+What the application asks of the world: Protocols only. Adapters match by shape; mypy checks it in wiring.
+
+Each docstring is the promise that holds when the call returns; tests/contract holds every adapter to it.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from msgspec import Struct
+
+from tai_autonomics.ledger.records import (
+    Append,
+    Head,
+    Leased,
+    Ledger,
+    Outcome,
+    Part,
+    Quarantined,
+    Receipt,
+)
+
+
+class StoreBounds(Struct, frozen=True):
+    """What one `append` takes of one tenant, and how many appends may be under way at once."""
+
+    receipts_per_tenant_max: int
+    bytes_per_tenant_max: int
+    appends_at_once_max: int
+
+
+class Store(Protocol):
+    """Where receipts rest. Raises StoreUnavailable when it cannot work; nothing else that a caller must handle."""
+
+    @property
+    def bounds(self) -> StoreBounds: ...
+
+    @property
+    def shared(self) -> bool:
+        """Whether other instances may write the same ledgers."""
+        ...
+
+    async def read(self, tenant: str) -> Ledger | None:
+        """The newest snapshot and every receipt after it, in order; None for a ledger that does not exist."""
+        ...
+
+    async def append(self, appends: Sequence[Append], tell: Callable[[Append, Outcome], None]) -> None:
+        """
+        Store each tenant's append, all of it or nothing, durable before its `Appended` is told.
+
+        `tell` is called on the event loop, once an append, as soon as its outcome is known; no tenant's outcome
+        depends on another's. Raises StoreUnavailable when nothing can be said of the appends not yet told: they may be
+        stored or not, and the caller reads back. At most one append a tenant in one call.
+        """
+        ...
+
+    async def receipts(
+        self, tenant: str, after: int, limit: int, *, type: str | None = None, subject: str | None = None
+    ) -> tuple[Receipt, ...]:
+        """Receipts with seq > after, in order, at most `limit`; `subject` is "kind/id" or a bare id."""
+        ...
+
+    async def receipt(self, tenant: str, seq: int) -> Receipt | None: ...
+
+    async def find(self, tenant: str, command_id: str) -> Receipt | None:
+        """The receipt that claims the id."""
+        ...
+
+    async def tenants(self, after: str, limit: int) -> tuple[str, ...]:
+        """Tenants with a ledger, in the order of their bytes, those greater than `after`."""
+        ...
+
+    async def heads(self, tenants: Sequence[str]) -> dict[str, Head]:
+        """One batched read; a tenant without a ledger is absent."""
+        ...
+
+    async def parts(self, tenant: str, first: int, last: int) -> tuple[Part, ...]:
+        """The parts of receipts first..last that still exist, in order of (seq, name)."""
+        ...
+
+    async def lease(self, limit: int, seconds: float, now: str | None = None) -> tuple[Leased, ...]:
+        """
+        Due rows whose time has come, the longest due first, each for this caller alone until its lease ends.
+
+        `now` only where the engine has no clock. A row leased again and again waits longer each time (it doubles
+        from `seconds` to at most 300 s), so that a failing one does not starve the rest.
+        """
+        ...
+
+    async def quarantine(self, message: Quarantined) -> bool:
+        """Durable when it returns True; False when the quarantine is full. An id that is already held is kept once."""
+        ...
+
+    async def quarantined(self, after: str, limit: int) -> tuple[Quarantined, ...]: ...
+
+    async def release_quarantined(self, id: str) -> None: ...
+
+    async def keep_policy(self, digest: str, text: bytes, time: str) -> None:
+        """Durable when it returns; a digest that is already held changes nothing but its place as the newest."""
+        ...
+
+    async def policy(self, digest: str) -> bytes | None: ...
+
+    async def newest_policy(self) -> tuple[str, bytes] | None: ...
+
+    async def journal_clean(self) -> bool:
+        """Whether everything erased so far is gone from the engine's journal too; tries to make it so."""
+        ...
+
+    async def probe(self) -> None:
+        """A read and, where it costs nothing, a write check; raises StoreUnavailable."""
+        ...
+
+    async def now(self) -> datetime | None:
+        """The engine's clock, or None where it has none of its own."""
+        ...
+
+    async def newest_time(self) -> str | None:
+        """The time of the newest receipt of any tenant that a clock check can use, or None in an empty store."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class Caller(Struct, frozen=True):
+    """Who is calling: the token's subject, its roles, and the tenants it reaches (None: every tenant)."""
+
+    subject: str
+    roles: frozenset[str]
+    tenants: frozenset[str] | None
+
+    def reaches(self, tenant: str) -> bool:
+        return self.tenants is None or tenant in self.tenants
+
+
+class Verifier(Protocol):
+    """Makes a Caller of a bearer token."""
+
+    async def verify(self, token: str) -> Caller:
+        """Raises Unauthenticated when the token is not good, KeysUnavailable when nobody can say now."""
+        ...
+
+
+class Scrape(Protocol):
+    def __call__(self, accept: str) -> tuple[bytes, str]:
+        """The metrics of this process in the format that `accept` asks for, and its content type."""
+        ...
+
+
+class Answered(Struct, frozen=True, gc=False):
+    """One request, at the rim, as logs and metrics tell of it. `route` is the template, never the path."""
+
+    method: str
+    route: str
+    status: int
+    seconds: float
+    bytes_in: int
+    bytes_out: int
+    request_id: str
+    remote: str
+    trace: str = ""
+    caller: str = ""
+    tenant: str = ""
+    command_id: str = ""
+    receipt: str = ""
+    reason: str = ""
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """The wall clock, aware, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        ...
+
+
+class Entropy(Protocol):
+    def bytes(self, count: int) -> bytes:
+        """Unpredictable bytes."""
+        ...
+
+    def ulid(self) -> str:
+        """A new ULID."""
+        ...
+
+
+class Observer(Protocol):
+    """What happened, one method a countable event. Must not block and must not raise."""
+
+    def answered(self, request: Answered) -> None:
+        """A response is complete."""
+        ...
+
+    def decided(self, command: str, outcome: str, reason: str) -> None:
+        """A decision is durable: `outcome` is accepted, refused or replayed; `reason` is "" unless refused."""
+        ...
+
+    def appended(self, receipts: int, tenants: int, seconds: float) -> None:
+        """One store append ended."""
+        ...
+
+    def sealed(self, type: str) -> None: ...
+
+    def conflicted(self) -> None: ...
+
+    def duplicated(self, count: int) -> None: ...
+
+    def store_failed(self, verb: str) -> None: ...
+
+    def probed(self, check: str, ok: bool) -> None: ...  # noqa: FBT001
+
+    def loaded(self, receipts: int, seconds: float) -> None:
+        """A cold lane was read and folded."""
+        ...
+
+    def went_back(self, tenant: str) -> None:
+        """A store's head is behind what this instance saw durable: the alert ledger_went_back."""
+        ...
+
+    def failed(self, what: str, error: BaseException) -> None:
+        """An error that nobody waits for; the one place where a background task's exception goes."""
+        ...

@@ -1,0 +1,153 @@
+"""
+What stores and application exchange.
+
+A store keeps these records and does not know what they mean. Times are the ledger's own strings: RFC 3339 in UTC with
+six digits ("2026-11-24T02:01:33.123456Z"), so that their order as strings is their order in time.
+"""
+
+from typing import Final, Literal
+
+from msgspec import Struct
+
+ReceiptType = Literal["transition", "refusal", "action_attempt", "action_result"]
+
+GENESIS: Final = "0" * 64
+"""`prev` of a ledger's first receipt, and the hash of a ledger that does not exist yet (at seq 0)."""
+
+
+class Receipt(Struct, frozen=True, gc=False):
+    """A sealed receipt. `body` is the truth; the other fields repeat it, for indexes and for callers in a hurry."""
+
+    tenant: str
+    ledger: str
+    seq: int
+    hash: str
+    time: str
+    type: ReceiptType
+    subject_kind: str
+    subject_id: str
+    command_id: str
+    claims: bool
+    """Whether the command id is claimed: at most one claiming receipt of a tenant has it."""
+    body: bytes
+
+
+class Part(Struct, frozen=True, gc=False):
+    """An erasable part: `text` is kept as received, and the receipt commits to it with `salt` (32 bytes)."""
+
+    seq: int
+    name: str
+    salt: bytes
+    text: bytes
+
+
+class Erasure(Struct, frozen=True, gc=False):
+    """The part that an append takes away, in the transaction of the receipt that decided it."""
+
+    seq: int
+    name: str
+
+
+class Head(Struct, frozen=True, gc=False):
+    """A ledger's newest receipt."""
+
+    ledger: str
+    seq: int
+    hash: str
+    time: str
+
+
+class Snapshot(Struct, frozen=True, gc=False):
+    """A tenant's state after receipt `seq`: a cache, never the authority."""
+
+    seq: int
+    ledger: str
+    hash: str
+    time: str
+    state_version: int
+    state: bytes
+
+
+class Due(Struct, frozen=True, gc=False):
+    """
+    A row that becomes due: a timer that a governor set, or an effect (an action to carry out).
+
+    Keyed (tenant, subject, kind): setting replaces it.
+    """
+
+    subject: str
+    kind: str
+    due: str
+    payload: bytes = b""
+
+
+class DueKey(Struct, frozen=True, gc=False):
+    """Names the due row that an append settles, which deletes it."""
+
+    subject: str
+    kind: str
+
+
+class Leased(Struct, frozen=True, gc=False):
+    """A due row in the hands of this instance until `until`; `attempts` counts the leases given, this one included."""
+
+    tenant: str
+    due: Due
+    until: str
+    attempts: int
+
+
+class Append(Struct, frozen=True, gc=False):
+    """What one tenant's ledger gains, all or nothing, on the condition that its head is (expected_seq, expected_hash)."""
+
+    tenant: str
+    expected_seq: int
+    expected_hash: str
+    receipts: tuple[Receipt, ...] = ()
+    parts: tuple[Part, ...] = ()
+    erasures: tuple[Erasure, ...] = ()
+    snapshot: Snapshot | None = None
+    due: tuple[Due, ...] = ()
+    settled: tuple[DueKey, ...] = ()
+
+
+class Appended(Struct, frozen=True, gc=False):
+    """Durable, all of it."""
+
+
+class Conflict(Struct, frozen=True, gc=False):
+    """The place is taken: `missed` are the receipts after the expected one, in order, as far as one page reaches."""
+
+    missed: tuple[Receipt, ...]
+
+
+class Duplicates(Struct, frozen=True, gc=False):
+    """Ids of this append that the ledger already holds, each with the receipt that claims it; wins over Conflict."""
+
+    first: dict[str, Receipt]
+    head: Head
+
+
+class Busy(Struct, frozen=True, gc=False):
+    """Not stored, and nothing is wrong: try again."""
+
+
+Outcome = Appended | Conflict | Duplicates | Busy
+
+
+class Ledger(Struct, frozen=True, gc=False):
+    """What `read` answers: the newest snapshot, and every receipt after it, in order."""
+
+    snapshot: Snapshot | None
+    receipts: tuple[Receipt, ...]
+
+
+class Quarantined(Struct, frozen=True, gc=False):
+    """A message that was acknowledged and not understood; durable, listable, and it can be redriven."""
+
+    id: str
+    time: str
+    reason: str
+    digest: str
+    subscription: str
+    payload: bytes
