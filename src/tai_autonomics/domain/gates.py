@@ -1,0 +1,134 @@
+"""
+What a command must pass, in order: each gate answers Passed or Failed, with the evidence of what it looked at.
+
+    2 entitlement_is_in_service   3 plan_includes_feature   4 quota_is_available
+"""
+
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from tai_autonomics.domain.decider import Reason
+from tai_autonomics.domain.entitlement import IN_SERVICE, EntitlementState
+from tai_autonomics.domain.identifiers import EntitlementId, FeatureName, PlanName, QuotaName
+from tai_autonomics.domain.plans import Plan, Plans, Quota, offered, shown
+from tai_autonomics.domain.quota import QuotaUse, is_available
+
+JSON: TypeAlias = "str | int | bool | list[JSON] | dict[str, JSON]"
+Gate = Literal["entitlement_is_in_service", "plan_includes_feature", "quota_is_available"]
+CheckReason = Reason | Literal["feature_not_in_plan"]
+"""A check can also fail for a feature, which no command asks for."""
+
+
+class Passed(Struct, frozen=True):
+    gate: Gate
+    evidence: dict[str, JSON]
+
+
+class Failed(Struct, frozen=True):
+    """`next_step` is what the caller can do."""
+
+    gate: Gate
+    evidence: dict[str, JSON]
+    reason: CheckReason
+    detail: str
+    next_step: str
+
+
+def entitlement_is_in_service(entitlement_id: EntitlementId, state: EntitlementState) -> Passed | Failed:
+    """The one that was named."""
+    evidence: dict[str, JSON] = {"entitlement_id": entitlement_id, "state": state.status}
+    if state.plan is not None:
+        evidence["plan"] = state.plan
+    if state.status in IN_SERVICE:
+        return Passed("entitlement_is_in_service", evidence)
+    detail = (
+        f"the entitlement {entitlement_id} is {state.status}"
+        if state.status != "none"
+        else f"there is no entitlement {entitlement_id}"
+    )
+    return Failed("entitlement_is_in_service", evidence, "entitlement_inactive", detail, _next_step(state))
+
+
+def some_entitlement_is_in_service(in_service: Mapping[PlanName, int], plan: Plan | None) -> Passed | Failed:
+    """Any of the tenant's. `plan` is the effective one."""
+    evidence: dict[str, JSON] = {"entitlements_in_service": sum(in_service.values())}
+    if plan is not None:
+        evidence["plan"] = plan.name
+    if in_service:
+        return Passed("entitlement_is_in_service", evidence)
+    detail = "the tenant has no entitlement in service"
+    return Failed(
+        "entitlement_is_in_service", evidence, "entitlement_inactive", detail, "grant the tenant an entitlement"
+    )
+
+
+def plan_includes_feature(feature: FeatureName, plan: Plan | None, plans: Plans) -> Passed | Failed:
+    """`plan` is the effective one; None when the plans file knows none of the plans that are held."""
+    evidence: dict[str, JSON] = {"feature": feature}
+    if plan is not None:
+        evidence["plan"] = plan.name
+        if feature in plan.features:
+            return Passed("plan_includes_feature", evidence)
+    including = [other.name for other in offered(plans) if feature in other.features]
+    next_step = f"change to a plan that includes it: {shown(including)}" if including else "no plan includes it"
+    detail = f"the tenant's plan does not include the feature {feature}"
+    return Failed("plan_includes_feature", evidence, "feature_not_in_plan", detail, next_step)
+
+
+def quota_is_in_plan(name: QuotaName, plan: Plan | None) -> Failed:
+    """The answer of quota_is_available when the effective plan has no such quota."""
+    evidence: dict[str, JSON] = {"quota": name}
+    if plan is None:
+        detail, next_step = "no plan of the tenant's is in the plans file", "change to a plan that is offered"
+    else:
+        evidence["plan"] = plan.name
+        detail = f"the plan {plan.name} has no quota {name}"
+        next_step = f"name one of its quotas: {shown(sorted(plan.quotas))}" if plan.quotas else "the plan has no quotas"
+    return Failed("quota_is_available", evidence, "unknown_quota", detail, next_step)
+
+
+def quota_is_available(quota: Quota, use: QuotaUse, amount: int) -> Passed | Failed:
+    """`use` is the current window's. Without a limit, neither it nor what remains of it is in the evidence."""
+    evidence: dict[str, JSON] = {
+        "quota": quota.name,
+        "used": use.used,
+        "amount": amount,
+        "per": quota.per,
+        "kind": quota.kind,
+    }
+    if quota.limit is not None:
+        evidence["limit"] = quota.limit
+        evidence["remaining"] = max(quota.limit - use.used, 0)
+    if use.window_start is not None and use.window_end is not None:
+        evidence["window_start"] = use.window_start
+        evidence["resets_at"] = use.window_end
+    if is_available(quota, use, amount):
+        return Passed("quota_is_available", evidence)
+    return Failed("quota_is_available", evidence, "quota_exceeded", _excess(quota, use, amount), _way_out(quota, use))
+
+
+def _excess(quota: Quota, use: QuotaUse, amount: int) -> str:
+    allowed = "can be counted" if quota.limit is None or quota.kind == "soft" else f"the {quota.limit} allowed"
+    return f"{amount} of {quota.name} on top of {use.used} is more than {allowed} per {quota.per}"
+
+
+def _way_out(quota: Quota, use: QuotaUse) -> str:
+    if use.window_end is None:
+        return "release what is no longer used, or change to a plan with a higher limit"
+    return f"wait until {use.window_end}, when it resets, or change to a plan with a higher limit"
+
+
+def _next_step(state: EntitlementState) -> str:
+    match state.status:
+        case "none":
+            return "request or grant it"
+        case "requested":
+            return "grant it"
+        case "scheduled":
+            return f"wait until {state.effective_at}, or grant it without effective_at"
+        case "suspended":
+            return "resume it"
+        case _:
+            return "request a new entitlement id: this one is final"

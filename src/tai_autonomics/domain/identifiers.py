@@ -1,0 +1,46 @@
+"""Names of things, parsed once at the border and trusted inside."""
+
+import re
+from typing import Final, NewType
+
+from tai_autonomics.errors import Malformed
+
+TenantId = NewType("TenantId", str)
+EntitlementId = NewType("EntitlementId", str)
+CommandId = NewType("CommandId", str)
+PlanName = NewType("PlanName", str)
+QuotaName = NewType("QuotaName", str)
+FeatureName = NewType("FeatureName", str)
+
+IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}", re.ASCII)
+IDENTIFIER_RULE: Final = "1 to 128 of A-Z a-z 0-9 . _ : @ - and starts with a letter or digit"
+COMMAND_ID_BYTES_MAX: Final = 400
+
+
+def parse_tenant_id(text: str) -> TenantId:
+    """Raises Malformed(invalid_tenant_id)."""
+    return TenantId(_identifier(text, reason="invalid_tenant_id", what="a tenant id"))
+
+
+def parse_entitlement_id(text: str) -> EntitlementId:
+    """Raises Malformed(invalid_entitlement_id)."""
+    return EntitlementId(_identifier(text, reason="invalid_entitlement_id", what="an entitlement id"))
+
+
+def parse_name(text: str) -> str:
+    """The name of a plan, quota or feature. Raises Malformed(malformed_request)."""
+    return _identifier(text, reason="malformed_request", what="a name")
+
+
+def parse_command_id(text: str) -> CommandId:
+    """1 to 400 bytes of printable UTF-8. Raises Malformed(malformed_request)."""
+    # A lone surrogate is not printable, so what is encoded here can be encoded.
+    if not text or not text.isprintable() or len(text.encode()) > COMMAND_ID_BYTES_MAX:
+        raise Malformed("malformed_request", f"a command id is 1 to {COMMAND_ID_BYTES_MAX} bytes of printable text")
+    return CommandId(text)
+
+
+def _identifier(text: str, *, reason: str, what: str) -> str:
+    if IDENTIFIER.fullmatch(text) is None:
+        raise Malformed(reason, f"{what} is {IDENTIFIER_RULE}")
+    return text

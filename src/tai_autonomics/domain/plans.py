@@ -1,0 +1,81 @@
+"""Plans, features and quotas: the plans file, parsed."""
+
+from collections.abc import Iterable
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from tai_autonomics.domain.identifiers import FeatureName, PlanName, QuotaName
+
+Per = Literal["minute", "hour", "day", "month", "lifetime"]
+Kind = Literal["hard", "soft"]
+OnStale = Literal["allow", "deny"]
+
+COUNT_MAX: Final = 2**53 - 1
+"""The largest count that a receipt can hold (RFC 8785 takes its numbers from IEEE 754)."""
+NAMES_SHOWN_MAX: Final = 10
+
+
+class Quota(Struct, frozen=True):
+    """How much of something a tenant may use in a calendar window (UTC); `limit` None is unlimited."""
+
+    name: QuotaName
+    limit: int | None
+    per: Per
+    kind: Kind
+    thresholds: tuple[int, ...] = ()
+    """Percents of the limit, ascending."""
+
+
+class Plan(Struct, frozen=True):
+    """What a tenant gets. `retired`: may still be held, and can no longer be requested, granted or changed to."""
+
+    name: PlanName
+    rank: int
+    features: frozenset[FeatureName]
+    quotas: dict[QuotaName, Quota]
+    on_stale: OnStale = "allow"
+    retired: bool = False
+
+
+class Plans(Struct, frozen=True):
+    """The plans in force. `digest` is the SHA-256, in hex, of the file that they were read from."""
+
+    digest: str
+    plans: dict[PlanName, Plan]
+
+
+def is_offered(plans: Plans, name: PlanName) -> bool:
+    """Whether the plan can be requested, granted and changed to."""
+    plan = plans.plans.get(name)
+    return plan is not None and not plan.retired
+
+
+def offered(plans: Plans) -> tuple[Plan, ...]:
+    """The plans that can be granted, the lowest rank first."""
+    return tuple(sorted((plan for plan in plans.plans.values() if not plan.retired), key=lambda plan: plan.rank))
+
+
+def highest(names: Iterable[PlanName], plans: Plans) -> Plan | None:
+    """
+    The highest-ranked of the named plans; names that the file does not know are passed over.
+
+    A retired plan may share the rank of an offered one: then the offered one counts, then the later name.
+    """
+    best: Plan | None = None
+    for name in names:
+        plan = plans.plans.get(name)
+        if plan is not None and (best is None or _standing(plan) > _standing(best)):
+            best = plan
+    return best
+
+
+def shown(names: Iterable[str]) -> str:
+    """At most ten names in a sentence, so that a long plans file does not swell a receipt."""
+    listed = list(names)
+    more = len(listed) - NAMES_SHOWN_MAX
+    return ", ".join(listed[:NAMES_SHOWN_MAX]) + (f" and {more} more" if more > 0 else "")
+
+
+def _standing(plan: Plan) -> tuple[int, bool, str]:
+    return plan.rank, not plan.retired, plan.name
