@@ -19,15 +19,8 @@ from tai_autonomics.ledger.records import (
     Part,
     Quarantined,
     Receipt,
+    StoreBounds,
 )
-
-
-class StoreBounds(Struct, frozen=True):
-    """What one `append` takes of one tenant, and how many appends may be under way at once."""
-
-    receipts_per_tenant_max: int
-    bytes_per_tenant_max: int
-    appends_at_once_max: int
 
 
 class Store(Protocol):
@@ -195,7 +188,7 @@ class Observer(Protocol):
         ...
 
     def decided(self, command: str, outcome: str, reason: str) -> None:
-        """A decision is durable: `outcome` is accepted, refused or replayed; `reason` is "" unless refused."""
+        """A decision is durable: `outcome` is the receipt's type, or replayed; `reason` is a refusal's, or ""."""
         ...
 
     def appended(self, receipts: int, tenants: int, seconds: float) -> None:
@@ -210,7 +203,7 @@ class Observer(Protocol):
 
     def store_failed(self, verb: str) -> None: ...
 
-    def probed(self, check: str, ok: bool) -> None: ...  # noqa: FBT001
+    def probed(self, check: str, ok: bool) -> None: ...
 
     def loaded(self, receipts: int, seconds: float) -> None:
         """A cold lane was read and folded."""

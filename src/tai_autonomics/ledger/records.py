@@ -151,3 +151,11 @@ class Quarantined(Struct, frozen=True, gc=False):
     digest: str
     subscription: str
     payload: bytes
+
+
+class StoreBounds(Struct, frozen=True):
+    """What one `append` takes of one tenant, and how many appends may be under way at once."""
+
+    receipts_per_tenant_max: int
+    bytes_per_tenant_max: int
+    appends_at_once_max: int

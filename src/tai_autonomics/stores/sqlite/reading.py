@@ -1,0 +1,122 @@
+"""What a connection can be asked: every function is one read, in the calling thread."""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from tai_autonomics.ledger.records import Head, Ledger, Part, Quarantined, Receipt, Snapshot
+from tai_autonomics.stores.sqlite import statements as sql
+
+Connection: TypeAlias = sqlite3.Connection
+
+UNBOUNDED: Final = -1
+"""SQLite's LIMIT without a limit: a cold lane reads its whole tail, which snapshots keep short."""
+
+
+def read(connection: Connection, tenant: str) -> Ledger | None:
+    # One transaction: a snapshot and a tail of the same moment.
+    connection.execute("BEGIN")
+    try:
+        row = connection.execute(sql.SELECT_SNAPSHOT, (tenant,)).fetchone()
+        snapshot = None if row is None else Snapshot(*row)
+        found = receipts(connection, tenant, snapshot.seq if snapshot else 0, UNBOUNDED)
+    finally:
+        connection.execute("ROLLBACK")
+    return Ledger(snapshot, found) if snapshot or found else None
+
+
+def receipts(connection: Connection, tenant: str, after: int, limit: int) -> tuple[Receipt, ...]:
+    return tuple(map(_receipt, connection.execute(sql.SELECT_RECEIPTS, (tenant, after, limit)).fetchall()))
+
+
+def filtered(
+    connection: Connection, tenant: str, after: int, limit: int, type: str | None, subject: str | None
+) -> tuple[Receipt, ...]:
+    kind, separator, bare_id = (subject or "").partition("/")
+    asked = {
+        "tenant": tenant,
+        "after": after,
+        "limit": limit,
+        "type": type,
+        "subject_kind": kind if separator else None,
+        "subject_id": bare_id if separator else subject,
+    }
+    return tuple(map(_receipt, connection.execute(sql.SELECT_RECEIPTS_FILTERED, asked).fetchall()))
+
+
+def receipt(connection: Connection, tenant: str, seq: int) -> Receipt | None:
+    row = connection.execute(sql.SELECT_RECEIPT, (tenant, seq)).fetchone()
+    return None if row is None else _receipt(row)
+
+
+def claiming(connection: Connection, tenant: str, command_id: str) -> Receipt | None:
+    row = connection.execute(sql.SELECT_CLAIMING, (tenant, command_id)).fetchone()
+    return None if row is None else _receipt(row)
+
+
+def held(connection: Connection, asked: Iterable[tuple[str, str]]) -> dict[str, dict[str, Receipt]]:
+    """Of the (tenant, command id) asked for, those that a receipt claims: tenant to command id to that receipt."""
+    found: dict[str, dict[str, Receipt]] = {}
+    for row in connection.execute(sql.SELECT_HELD, (_json(asked),)).fetchall():
+        first = _receipt(row)
+        found.setdefault(first.tenant, {})[first.command_id] = first
+    return found
+
+
+def heads(connection: Connection, tenants: Iterable[str]) -> dict[str, Head]:
+    rows = connection.execute(sql.SELECT_HEADS, (_json(tenants),)).fetchall()
+    return {tenant: Head(*head) for tenant, *head in rows}
+
+
+def tenants(connection: Connection, after: str, limit: int) -> tuple[str, ...]:
+    rows = connection.execute(sql.SELECT_TENANTS, {"after": after, "limit": limit}).fetchall()
+    return tuple(tenant for (tenant,) in rows)
+
+
+def parts(connection: Connection, tenant: str, first: int, last: int) -> tuple[Part, ...]:
+    return tuple(Part(*row) for row in connection.execute(sql.SELECT_PARTS, (tenant, first, last)).fetchall())
+
+
+def has_ready(connection: Connection, now: str) -> bool:
+    return bool(_only(connection, sql.EXISTS_READY, (now,)))
+
+
+def quarantined(connection: Connection, after: str, limit: int) -> tuple[Quarantined, ...]:
+    return tuple(Quarantined(*row) for row in connection.execute(sql.SELECT_QUARANTINED, (after, limit)).fetchall())
+
+
+def policy(connection: Connection, digest: str) -> bytes | None:
+    text: bytes | None = _only(connection, sql.SELECT_POLICY, (digest,))
+    return text
+
+
+def newest_policy(connection: Connection) -> tuple[str, bytes] | None:
+    row: tuple[str, bytes] | None = connection.execute(sql.SELECT_NEWEST_POLICY).fetchone()
+    return row
+
+
+def newest_time(connection: Connection) -> str | None:
+    time: str | None = _only(connection, sql.SELECT_NEWEST_TIME, ())
+    return time
+
+
+def problems(connection: Connection) -> tuple[str, ...]:
+    """What SQLite's own full check of the file finds; empty when it is sound. Reads the whole file."""
+    rows = connection.execute("PRAGMA integrity_check").fetchall()
+    return tuple(text for (text,) in rows if text != "ok")
+
+
+def _receipt(row: tuple[Any, ...]) -> Receipt:
+    # SQLite has no booleans: column 9 is `claims`.
+    return Receipt(*row[:9], row[9] == 1, row[10])
+
+
+def _only(connection: Connection, statement: str, parameters: Sequence[Any]) -> Any:
+    row = connection.execute(statement, parameters).fetchone()
+    return None if row is None else row[0]
+
+
+def _json(values: Iterable[object]) -> str:
+    return msgspec.json.encode(list(values)).decode()
