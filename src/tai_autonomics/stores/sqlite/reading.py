@@ -110,7 +110,7 @@ def problems(connection: Connection) -> tuple[str, ...]:
 
 def _receipt(row: tuple[Any, ...]) -> Receipt:
     # SQLite has no booleans: column 9 is `claims`.
-    return Receipt(*row[:9], row[9] == 1, row[10])
+    return Receipt(*row[:9], claims=row[9] == 1, body=row[10])
 
 
 def _only(connection: Connection, statement: str, parameters: Sequence[Any]) -> Any:
