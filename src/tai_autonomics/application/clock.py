@@ -1,0 +1,53 @@
+"""
+The clock that seals: the only time that governors see.
+
+A wall clock may jump. Where the store has no clock of its own, one that moved against the monotonic clock by more than
+the allowed skew, or that lies that far behind the newest receipt, seals nothing: one receipt from the year 2099 would
+pin its ledger there.
+"""
+
+from datetime import timedelta
+
+from tai_autonomics.application.ports import Clock
+from tai_autonomics.domain.moments import Moment, datetime_of, moment_of
+from tai_autonomics.errors import ClockUntrusted
+
+
+class SealingClock:
+    """Tells the time while it can be trusted."""
+
+    def __init__(self, clock: Clock, *, skew_seconds_max: float) -> None:
+        self._clock = clock
+        self._skew_seconds_max = skew_seconds_max
+        self._wall_start = clock.now()
+        self._monotonic_start = clock.monotonic()
+        self._floor = Moment("")
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        return self._clock.monotonic()
+
+    def saw(self, newest: str) -> None:
+        """Take note of the newest receipt's time: a clock further behind it than the skew is not trusted."""
+        floor = moment_of(datetime_of(Moment(newest)) - timedelta(seconds=self._skew_seconds_max))
+        self._floor = max(self._floor, floor)
+
+    def now(self) -> Moment:
+        """Raises ClockUntrusted."""
+        wall = self._clock.now()
+        moved = (wall - self._wall_start).total_seconds() - (self._clock.monotonic() - self._monotonic_start)
+        if abs(moved) > self._skew_seconds_max:
+            raise ClockUntrusted(f"the clock moved {moved:+.1f} s against the monotonic clock since the start")
+        moment = moment_of(wall)
+        if moment < self._floor:
+            raise ClockUntrusted(f"the clock says {moment}, far behind the newest receipt")
+        return moment
+
+    def next_time(self, now: Moment, head_time: str) -> Moment:
+        """The later of both, the time of a receipt after one of `head_time`. Raises ClockUntrusted."""
+        if now >= head_time:
+            return now
+        ahead = (datetime_of(Moment(head_time)) - datetime_of(now)).total_seconds()
+        if ahead > self._skew_seconds_max:
+            raise ClockUntrusted(f"the ledger's newest receipt is {ahead:.1f} s ahead of the clock")
+        return Moment(head_time)

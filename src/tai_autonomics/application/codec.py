@@ -1,0 +1,70 @@
+"""Events and state to bytes and back; old versions are lifted here alone."""
+
+from hashlib import sha256
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from tai_autonomics.domain.tenant import Event, SetTimer, TenantState, due_of
+from tai_autonomics.errors import LedgerNewerThanCode
+from tai_autonomics.ledger.canonical import canonical
+from tai_autonomics.ledger.records import Due, DueKey, Receipt, Snapshot
+
+STATE_VERSION: Final = 1
+"""Raised when TenantState changes its shape: a snapshot of another version is ignored and rebuilt from receipts."""
+
+_REQUEST_VERSION: Final = b"tai/request/v1\x00"
+
+
+class _Replayed(Struct, frozen=True):
+    """What replay needs of a body: its events and nothing else."""
+
+    events: tuple[Event, ...]
+
+
+_bodies: Final = msgspec.json.Decoder(_Replayed)
+_states: Final = msgspec.json.Decoder(TenantState)
+_state_encoder: Final = msgspec.json.Encoder()
+
+
+def request_digest(members: dict[str, Any]) -> str:
+    """The versioned SHA-256 of what the caller sent, without erasable parts, defaults, time and caller."""
+    return sha256(_REQUEST_VERSION + canonical(members)).hexdigest()
+
+
+def events_to_json(events: tuple[Event, ...]) -> list[Any]:
+    """Events as the receipt's body holds them: only JSON types, absent members left out."""
+    return msgspec.to_builtins(events)  # type: ignore[no-any-return]  # a tuple becomes a list
+
+
+def events_of(receipt: Receipt) -> tuple[Event, ...]:
+    """Raises LedgerNewerThanCode when an event is of a kind or shape that this release does not know."""
+    try:
+        return _bodies.decode(receipt.body).events
+    except msgspec.ValidationError as error:
+        raise LedgerNewerThanCode(f"receipt {receipt.seq} of {receipt.tenant}: {error}") from error
+
+
+def state_to_bytes(state: TenantState) -> bytes:
+    return _state_encoder.encode(state)
+
+
+def state_of(snapshot: Snapshot) -> TenantState | None:
+    """The snapshot's state, or None when it cannot be lifted: then the receipts rebuild it."""
+    if snapshot.state_version != STATE_VERSION:
+        return None
+    try:
+        return _states.decode(snapshot.state)
+    except msgspec.DecodeError:
+        return None
+
+
+def due_rows(events: tuple[Event, ...]) -> dict[tuple[str, str], Due | DueKey]:
+    """What becomes due by these events and what they settle; the last word on a (subject, kind) stands."""
+    rows: dict[tuple[str, str], Due | DueKey] = {}
+    for event in events:
+        for change in due_of(event):
+            key = (change.subject, change.kind)
+            rows[key] = Due(*key, change.due) if isinstance(change, SetTimer) else DueKey(*key)
+    return rows

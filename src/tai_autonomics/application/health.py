@@ -1,0 +1,54 @@
+"""Whether this instance is well: probed in the background, so that asking costs nothing."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+from tai_autonomics.application.clock import SealingClock
+from tai_autonomics.application.ports import Observer, Store
+from tai_autonomics.errors import ClockUntrusted, StoreUnavailable
+
+PROBE_SECONDS: Final = 5.0
+PROBE_SECONDS_MAX: Final = 2.0
+"""A probe that takes longer has failed."""
+
+
+class Health:
+    """Each check's latest result: "ok", or what is wrong."""
+
+    def __init__(self, store: Store, *, clock: SealingClock, observer: Observer) -> None:
+        self._store, self._clock, self._observer = store, clock, observer
+        self._checks: dict[str, str] = {"store": "not probed yet", "clock": "not probed yet"}
+
+    def __call__(self) -> Mapping[str, str]:
+        return self._checks
+
+    async def run(self) -> None:
+        """Probe until the task is cancelled."""
+        while True:
+            await self.probe()
+            await asyncio.sleep(PROBE_SECONDS)
+
+    async def probe(self) -> None:
+        self._note("store", await self._store_result())
+        self._note("clock", self._clock_result())
+
+    def _note(self, check: str, result: str) -> None:
+        self._checks[check] = result
+        self._observer.probed(check, result == "ok")
+
+    async def _store_result(self) -> str:
+        try:
+            await asyncio.wait_for(self._store.probe(), PROBE_SECONDS_MAX)
+        except StoreUnavailable as error:
+            return str(error)
+        except TimeoutError:
+            return f"no answer within {PROBE_SECONDS_MAX:g} s"
+        return "ok"
+
+    def _clock_result(self) -> str:
+        try:
+            self._clock.now()
+        except ClockUntrusted as error:
+            return str(error)
+        return "ok"

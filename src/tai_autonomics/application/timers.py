@@ -1,0 +1,47 @@
+"""
+Wakes tenants whose due rows nobody calls for.
+
+Timers are decided by the lane before any command of their tenant; this loop only finds, in the store, those of tenants
+that are idle, also after a restart. The rows vanish with the receipts that settle them.
+"""
+
+import asyncio
+from typing import Final
+
+from tai_autonomics.application.clock import SealingClock
+from tai_autonomics.application.corridor import Corridor
+from tai_autonomics.application.ports import Observer, Store
+from tai_autonomics.errors import Overloaded, Unavailable
+
+LEASE_SECONDS: Final = 10.0
+"""A row whose tenant could not be decided by then is handed out again."""
+LEASED_MAX: Final = 500
+
+
+class Timers:
+    """Polls the store every `poll_seconds`; `run` ends when its task is cancelled."""
+
+    def __init__(
+        self, store: Store, corridor: Corridor, *, clock: SealingClock, observer: Observer, poll_seconds: float
+    ) -> None:
+        self._store, self._corridor, self._clock, self._observer = store, corridor, clock, observer
+        self._poll_seconds = poll_seconds
+
+    async def run(self) -> None:
+        while True:
+            try:
+                more = await self.wake_due() == LEASED_MAX
+            except Unavailable as error:
+                self._observer.failed("timers", error)
+                more = False
+            await asyncio.sleep(0 if more else self._poll_seconds)
+
+    async def wake_due(self) -> int:
+        """Wake the tenants of the rows that are due, and say how many rows there were."""
+        rows = await self._store.lease(LEASED_MAX, LEASE_SECONDS, self._clock.now())
+        for tenant in {row.tenant for row in rows}:
+            try:
+                self._corridor.wake(tenant)
+            except Overloaded as error:
+                self._observer.failed("timers", error)
+        return len(rows)
