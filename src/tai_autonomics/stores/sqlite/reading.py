@@ -109,8 +109,9 @@ def problems(connection: Connection) -> tuple[str, ...]:
 
 
 def _receipt(row: tuple[Any, ...]) -> Receipt:
-    # SQLite has no booleans: column 9 is `claims`.
-    return Receipt(*row[:9], claims=row[9] == 1, body=row[10])
+    tenant, ledger, seq, digest, time, kind, subject_kind, subject_id, command_id, claims, body = row
+    # SQLite has no booleans.
+    return Receipt(tenant, ledger, seq, digest, time, kind, subject_kind, subject_id, command_id, claims == 1, body)
 
 
 def _only(connection: Connection, statement: str, parameters: Sequence[Any]) -> Any:
