@@ -1,0 +1,1 @@
+"""What the vendor declares: the plans file, made into the domain's frozen Plans."""
