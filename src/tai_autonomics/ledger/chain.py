@@ -61,7 +61,7 @@ class Chain:
         self.opened: dict[str, int] = {}
         self.erased: dict[str, int] = {}
 
-    def extend(self, body: bytes, *, hash: str | None = None, parts: Sequence[Part] = ()) -> Body:  # noqa: A002
+    def extend(self, body: bytes, *, hash: str | None = None, parts: Sequence[Part] = ()) -> Body:
         """
         Verify the next receipt, steps 1 to 7, and take it as the place reached; `self.hash` is then its hash.
 
@@ -75,7 +75,7 @@ class Chain:
         self.link(members, body, hash=hash, parts=parts)
         return members
 
-    def link(self, members: Body, body: bytes, *, hash: str | None, parts: Sequence[Part]) -> None:  # noqa: A002
+    def link(self, members: Body, body: bytes, *, hash: str | None, parts: Sequence[Part]) -> None:
         """Steps 2 to 7 of `extend`, for a body that was `read`."""
         try:
             same = encode(members) == body

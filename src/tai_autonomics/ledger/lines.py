@@ -41,7 +41,7 @@ class _Opening(Struct, frozen=True, forbid_unknown_fields=True):
     text: str
 
 
-def reply(body: bytes, hash: str, parts: Sequence[Part]) -> bytes:  # noqa: A002
+def reply(body: bytes, hash: str, parts: Sequence[Part]) -> bytes:
     """The JSON object that shows a receipt; `parts` are its own, in order of name."""
     if not parts:
         return b"".join((_BEFORE, body, _BETWEEN, hash.encode(), _AFTER))

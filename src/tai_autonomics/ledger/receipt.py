@@ -6,18 +6,22 @@ Sealing makes the body once; everything else that a Receipt says can be read bac
 
 import re
 from hashlib import sha256
-from typing import Annotated, Any, Final, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Final, Generic, Literal, NotRequired, TypeAlias, TypedDict, TypeVar
 
 from msgspec import Meta
+from msgspec.json import Decoder
 
 from tai_autonomics.errors import NotCanonical
-from tai_autonomics.ledger.canonical import canonical, decode, encode, reader
+from tai_autonomics.ledger.canonical import Form, Shallow, canonical, decode, encode
 from tai_autonomics.ledger.records import Receipt, ReceiptType
 
 UNCLAIMED_REASONS: Final = frozenset(
     {"quota_exceeded", "action_budget_exhausted", "governor_refusing", "compliance_closed"}
 )
 """Why a refusal that time cures was made: the same command, sent again later, is decided anew."""
+
+
+V = TypeVar("V")
 
 
 class Subject(TypedDict):
@@ -34,18 +38,14 @@ class Cause(TypedDict):
     request: NotRequired[str]
 
 
-# In the functional form, because "from" is a keyword.
-Decided = TypedDict("Decided", {"from": str, "to": str, "gates": list[dict[str, Any]]}, total=False)
-
-
 class Refusal(TypedDict):
     reason: str
     detail: str
     next_step: str
 
 
-class Body(TypedDict):
-    """The members of a body, version 1. Those that do not apply are absent, never null."""
+class BodyOf(TypedDict, Generic[V]):
+    """The members of a body, version 1, its free values of type V. Those that do not apply are absent, never null."""
 
     v: Literal[1]
     ledger: str
@@ -56,12 +56,15 @@ class Body(TypedDict):
     tenant: str
     subject: Subject
     cause: Cause
-    decision: Decided
-    events: list[dict[str, Any]]
+    decision: dict[str, V]
+    events: list[dict[str, V]]
     refusal: NotRequired[Refusal]
     policy: str
     trace: NotRequired[str]
     commits: NotRequired[dict[str, str]]
+
+
+Body: TypeAlias = BodyOf[Any]
 
 
 def seal(
@@ -71,7 +74,7 @@ def seal(
     seq: int,
     prev: str,
     time: str,
-    type: ReceiptType,  # noqa: A002
+    type: ReceiptType,
     subject: tuple[str, str],
     cause: dict[str, Any],
     decision: dict[str, Any],
@@ -132,7 +135,7 @@ def digest(body: bytes) -> str:
     return sha256(body).hexdigest()
 
 
-def claims_id(*, type: ReceiptType, reason: str | None, source: str) -> bool:  # noqa: A002
+def claims_id(*, type: ReceiptType, reason: str | None, source: str) -> bool:
     """
     Whether a receipt claims its command id, so that a repeat of the command gets this receipt back.
 
@@ -164,7 +167,7 @@ def receipt_of(body: bytes) -> Receipt:
     return indexed(members, body=body, hash=digest(body))
 
 
-def indexed(members: Body, *, body: bytes, hash: str) -> Receipt:  # noqa: A002
+def indexed(members: Body, *, body: bytes, hash: str) -> Receipt:
     """The Receipt of a body that was read and verified already."""
     subject, cause = members["subject"], members["cause"]
     refusal = members.get("refusal")
@@ -183,5 +186,5 @@ def indexed(members: Body, *, body: bytes, hash: str) -> Receipt:  # noqa: A002
     )
 
 
-_BODY: Final = reader(Body)
+_BODY: Final[Form[Body]] = Form(shallow=Decoder(BodyOf[Shallow]), deep=Decoder(BodyOf[Any]))
 _TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
