@@ -1,0 +1,1 @@
+"""Who is calling: keys that verify tokens, and the tokens themselves."""

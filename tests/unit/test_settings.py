@@ -1,0 +1,277 @@
+"""Where a setting's value comes from, and how a wrong one is told."""
+
+import contextlib
+from pathlib import Path
+from typing import get_type_hints
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tai_autonomics.errors import InvalidSetting
+from tai_autonomics.settings import TABLE, Address, Loaded, Settings, require_a_disk_that_lasts, shown
+
+
+def problems(environ: dict[str, str], **how: object) -> list[str]:
+    with pytest.raises(InvalidSetting) as refusal:
+        Settings.load(environ, **how)  # type: ignore[arg-type]
+    return str(refusal.value).splitlines()
+
+
+def dotenv(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / ".env"
+    file.write_text(text)
+    return file
+
+
+def as_shown(loaded: Loaded) -> dict[str, str]:
+    return {one.name: one.value for one in shown(loaded)}
+
+
+def test_without_any_variable_the_defaults_are_in_force() -> None:
+    loaded = Settings.load({})
+    assert set(loaded.sources.values()) == {"default"}
+    assert loaded.warnings == ()
+    assert (loaded.settings.host, loaded.settings.port) == ("0.0.0.0", 8080)
+    assert loaded.settings.store_url == "sqlite:///data/tai.db"
+    assert loaded.settings.metrics_address == Address("127.0.0.1", 9464)
+    assert loaded.settings.lanes_max == 100_000
+
+
+def test_every_default_has_the_type_of_its_field_and_keeps_its_own_rule() -> None:
+    hints = get_type_hints(Settings)
+    for settings in (Settings.load({}).settings, Settings.load({}, dev=True).settings):
+        assert [field for field in TABLE if not isinstance(getattr(settings, field), hints[field])] == []
+
+
+def test_dev_stays_on_loopback_and_logs_for_a_person() -> None:
+    settings = Settings.load({}, dev=True).settings
+    assert (settings.host, settings.environment, settings.log_format) == ("127.0.0.1", "development", "console")
+
+
+def test_the_command_line_wins_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
+    file = dotenv(tmp_path, "PORT=1\nTAI_LANES_MAX=2\nLOG_LEVEL=debug\n")
+    loaded = Settings.load({"PORT": "3", "TAI_LANES_MAX": "4"}, dev=True, dotenv=file, overrides={"PORT": "5"})
+    assert (loaded.settings.port, loaded.settings.lanes_max, loaded.settings.log_level) == (5, 4, "debug")
+    assert [loaded.sources[name] for name in ("PORT", "TAI_LANES_MAX", "LOG_LEVEL", "HOST", "TAI_WAITING_MAX")] == [
+        "command line",
+        "environment",
+        ".env",
+        "dev default",
+        "default",
+    ]
+
+
+def test_an_empty_value_is_unset(tmp_path: Path) -> None:
+    file = dotenv(tmp_path, "PORT=1\nHOST=\n")
+    loaded = Settings.load({"PORT": "", "PLANS_FILE": ""}, dev=True, dotenv=file, overrides={"PORT": ""})
+    assert (loaded.settings.port, loaded.settings.host, loaded.settings.plans_file) == (1, "127.0.0.1", None)
+
+
+def test_the_file_is_read_in_dev_alone_and_need_not_exist(tmp_path: Path) -> None:
+    assert Settings.load({}, dotenv=dotenv(tmp_path, "PORT=1")).settings.port == 8080
+    assert Settings.load({}, dev=True, dotenv=tmp_path / "missing").settings.port == 8080
+
+
+def test_the_file_understands_comments_quotes_and_export(tmp_path: Path) -> None:
+    file = dotenv(
+        tmp_path,
+        "\ufeff# a comment\n\nexport PORT = 81 # another\nJWT_ISSUER='a#b'\r\nJWT_AUDIENCE=\"c\"\nHOST=\n",
+    )
+    settings = Settings.load({}, dev=True, dotenv=file).settings
+    assert (settings.port, settings.jwt_issuer, settings.jwt_audience, settings.host) == (81, "a#b", "c", "127.0.0.1")
+
+
+@pytest.mark.parametrize("line", ["PORT", "PORT 1", "=1", "1A=2", "PORT=1 2", "PORT='1", "PORT=a'b c", "- PORT=1"])
+def test_a_line_of_the_file_that_is_no_setting_is_named_and_not_quoted(tmp_path: Path, line: str) -> None:
+    file = dotenv(tmp_path, f"HOST=::1\n{line}\n")
+    assert problems({}, dev=True, dotenv=file) == [
+        f"{file}:2: is not NAME=value; quote a value that holds a space or a #"
+    ]
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    assert problems({}, dev=True, dotenv=tmp_path) == [f"{tmp_path}: Is a directory"]
+    file = tmp_path / ".env"
+    file.write_bytes(b"A=\xff")
+    assert problems({}, dev=True, dotenv=file) == [f"{file}: it is not UTF-8"]
+    file.write_bytes(b"#" * 70_000)
+    assert problems({}, dev=True, dotenv=file) == [f"{file}: it is larger than 65536 bytes"]
+
+
+def test_every_wrong_variable_is_named_with_its_problem_and_the_allowed_form() -> None:
+    assert problems({"PORT": "http", "LOG_LEVEL": "loud", "TAI_LANES_MAX": "0", "TAI_DRAIN_SECONDS_MAX": "-1"}) == [
+        "PORT: 'http' is not a whole number; allowed: TCP port, a whole number from 0 to 65535",
+        "LOG_LEVEL: 'loud' is none of them; allowed: debug or info or warning or error",
+        "TAI_LANES_MAX: '0' is out of bounds; allowed: tenants, a whole number from 1 to 10000000",
+        "TAI_DRAIN_SECONDS_MAX: '-1' is not a number; allowed: seconds, a number from 0 to 300",
+    ]
+
+
+@pytest.mark.parametrize("port", ["65536", "8e3", "٣", " 80", "80\n", "0x50", "1_000", "+80", "9" * 5000])
+def test_a_number_is_plain_digits_within_its_bounds(port: str) -> None:
+    (problem,) = problems({"PORT": port})
+    assert problem.startswith("PORT: ")
+    assert len(problem) < 250
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HOST", "a b"),
+        ("ENVIRONMENT", "Production"),
+        ("TAI_DATA_DIR", "s3://bucket"),
+        ("PLANS_FILE", "https://example.com/plans.yaml"),
+        ("JWT_KEYS", "https://issuer.example/jwks.json"),
+        ("JWT_ISSUER", "a b"),
+        ("JWT_LEEWAY_SECONDS", "301"),
+        ("JWT_LEEWAY_SECONDS", "nan"),
+        ("JWT_LEEWAY_SECONDS", "1e1"),
+        ("GCP_PROJECT_ID", "No"),
+        ("TAI_METRICS_ADDRESS", "9464"),
+        ("TAI_METRICS_ADDRESS", "localhost:"),
+        ("TAI_METRICS_ADDRESS", "localhost:65536"),
+        ("TAI_METRICS_ADDRESS", "::1:9464"),
+        ("STORE_URL", "sqlite:///"),
+        ("STORE_URL", "sqlite://data/tai.db"),
+        ("STORE_URL", "sqlite:data"),
+        ("STORE_URL", "sqlite:///a?mode=ro"),
+        ("STORE_URL", "sqlite://:memory:"),
+        ("STORE_URL", "mysql://u:hunter2@h/db"),
+        ("STORE_URL", "postgresql://u:hunter2@h/db"),
+        ("STORE_URL", "firestore://project/database"),
+        ("STORE_URL", "hunter2"),
+    ],
+)
+def test_a_wrong_value_stops_the_start(name: str, value: str) -> None:
+    (problem,) = problems({name: value, "JWT_AUDIENCE": "a"} if name != "JWT_KEYS" else {name: value})
+    assert problem.startswith(f"{name}: ")
+    assert "; allowed: " in problem
+    assert "hunter2" not in problem
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----",
+        '{"keys":[{"k":"c2VjcmV0"}]}',
+        "-----BEGIN PRIVATE KEY-----c2VjcmV0",
+    ],
+)
+def test_a_key_pasted_in_place_of_its_path_is_not_repeated(content: str) -> None:
+    (problem,) = problems({"JWT_KEYS": content})
+    assert problem == "JWT_KEYS: the value is the content of a file; give its path; allowed: a path"
+
+
+@given(st.sampled_from([one.name for one in TABLE.values()]), st.text(max_size=80))
+def test_no_value_does_anything_but_pass_or_be_refused(name: str, value: str) -> None:
+    with contextlib.suppress(InvalidSetting):
+        assert isinstance(Settings.load({name: value}), Loaded)
+
+
+def test_an_address_may_be_ipv6_or_off() -> None:
+    assert Settings.load({"TAI_METRICS_ADDRESS": "[::1]:0"}).settings.metrics_address == Address("::1", 0)
+    assert Settings.load({"TAI_METRICS_ADDRESS": "off"}).settings.metrics_address is None
+
+
+def test_the_store_lies_in_the_data_directory_unless_it_is_named() -> None:
+    assert Settings.load({"TAI_DATA_DIR": "/data"}).settings.store_url == "sqlite:////data/tai.db"
+    assert (
+        Settings.load({"TAI_DATA_DIR": "/data", "STORE_URL": "sqlite:///x.db"}).settings.store_url == "sqlite:///x.db"
+    )
+
+
+def test_a_store_that_forgets_is_for_dev_alone() -> None:
+    assert Settings.load({"STORE_URL": "sqlite://:memory:"}, dev=True).settings.store_url == "sqlite://:memory:"
+
+
+def test_keys_of_an_issuer_need_its_name_and_ours() -> None:
+    assert problems({"JWT_KEYS": "keys.json"}) == [
+        "JWT_ISSUER: is not set; required with JWT_KEYS",
+        "JWT_AUDIENCE: is not set; required with JWT_KEYS",
+    ]
+    given_all = {"JWT_KEYS": "keys.json", "JWT_ISSUER": "https://issuer.example", "JWT_AUDIENCE": "tai"}
+    assert Settings.load(given_all).settings.jwt_keys == Path("keys.json")
+
+
+def test_a_lane_does_not_wait_for_more_than_the_instance_does() -> None:
+    assert problems({"TAI_LANE_WAITING_MAX": "11", "TAI_WAITING_MAX": "10"}) == [
+        "TAI_LANE_WAITING_MAX: 11 is more than TAI_WAITING_MAX, 10"
+    ]
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::", "example.com"])
+def test_dev_does_not_leave_loopback(host: str) -> None:
+    (problem,) = problems({"HOST": host}, dev=True)
+    assert problem == f"HOST: {host!r} is not loopback, where --dev stays; allowed: 127.0.0.1 or ::1"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.2", "::1", "localhost"])
+def test_dev_listens_on_any_loopback(host: str) -> None:
+    assert Settings.load({"HOST": host}, dev=True).settings.host == host
+
+
+def test_a_secret_may_be_given_as_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    file.write_text("sqlite:///x.db\n")
+    loaded = Settings.load({"STORE_URL_FILE": str(file)})
+    assert (loaded.settings.store_url, loaded.sources["STORE_URL"]) == ("sqlite:///x.db", "STORE_URL_FILE")
+
+
+def test_a_secret_given_twice_or_in_a_file_that_is_no_use_is_named(tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.write_text("\n")
+    assert problems({"STORE_URL": "sqlite:///a", "STORE_URL_FILE": str(empty)}) == [
+        "STORE_URL: is set, and so is STORE_URL_FILE: keep one of them"
+    ]
+    assert problems({"STORE_URL_FILE": str(empty)}) == [
+        "STORE_URL: cannot be read from STORE_URL_FILE: the file is empty"
+    ]
+    assert problems({"STORE_URL_FILE": str(tmp_path / "no")}) == [
+        "STORE_URL: cannot be read from STORE_URL_FILE: No such file or directory"
+    ]
+    assert problems({"STORE_URL_FILE": "a\0b"}) == ["STORE_URL: cannot be read from STORE_URL_FILE: embedded null byte"]
+
+
+def test_only_a_secret_has_a_file() -> None:
+    assert Settings.load({"PORT_FILE": "/etc/hostname"}).settings.port == 8080
+
+
+def test_a_variable_of_ours_that_nothing_reads_is_reported(tmp_path: Path) -> None:
+    file = dotenv(tmp_path, "TAI_ZZZ=1\n")
+    loaded = Settings.load({"TAI_LANE_MAX": "7", "OTHER": "1", "TAI_LANES_MAX": "7"}, dev=True, dotenv=file)
+    assert loaded.warnings == (
+        "TAI_LANE_MAX is set and nothing reads it; is TAI_LANES_MAX meant?",
+        "TAI_ZZZ is set and nothing reads it",
+    )
+
+
+def test_what_is_shown_is_every_setting_in_force() -> None:
+    values = as_shown(Settings.load({"TAI_METRICS_ADDRESS": "[::1]:9464", "TAI_TIMER_POLL_SECONDS": "0.50"}))
+    assert list(values) == [one.name for one in TABLE.values()]
+    assert (values["PORT"], values["TAI_METRICS_ADDRESS"], values["TAI_TIMER_POLL_SECONDS"]) == (
+        "8080",
+        "[::1]:9464",
+        "0.5",
+    )
+    assert (values["PLANS_FILE"], values["STORE_URL"]) == ("", "sqlite:///data/tai.db")
+    assert as_shown(Settings.load({"TAI_METRICS_ADDRESS": "off"}))["TAI_METRICS_ADDRESS"] == "off"
+
+
+def test_what_is_shown_can_be_set_again() -> None:
+    values = as_shown(Settings.load({"PORT": "81", "TAI_DATA_DIR": "/data"}))
+    again = Settings.load(values)
+    assert as_shown(again) == values
+
+
+def test_a_password_in_a_url_is_masked() -> None:
+    loaded = Settings.load({"STORE_URL": "sqlite:////u:hunter2@h/db"})
+    assert as_shown(loaded)["STORE_URL"] == "sqlite:////***@h/db"
+
+
+def test_cloud_run_refuses_a_store_on_its_own_disk() -> None:
+    settings = Settings.load({}).settings
+    require_a_disk_that_lasts(settings, {})
+    require_a_disk_that_lasts(settings, {"K_SERVICE": ""})
+    with pytest.raises(InvalidSetting, match="K_SERVICE"):
+        require_a_disk_that_lasts(settings, {"K_SERVICE": "tai"})
