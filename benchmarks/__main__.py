@@ -1,0 +1,43 @@
+"""Runs the benchmarks that are named, all of them when none is, and writes their table into README.md."""
+
+import argparse
+from collections.abc import Callable
+from typing import Final
+
+from benchmarks import append, ceiling, large, latency, replay, start, throughput
+from benchmarks.measure import FULL, SHORT, Size, say
+from benchmarks.table import write_table
+
+BENCHMARKS: Final[dict[str, Callable[[Size], None]]] = {
+    "P1": throughput.measure_orders,
+    "P2": throughput.measure_against_plain,
+    "P3": latency.measure_latencies,
+    "P4": latency.measure_latencies,
+    "P5": throughput.measure_checks,
+    "P7": append.measure_append,
+    "P9": large.measure_large,
+    "P10": start.measure_start,
+    "P12": replay.measure_replay,
+    "CEILINGS": ceiling.measure_ceilings,
+}
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    options.add_argument("numbers", nargs="*", metavar="P1", help=f"of {', '.join(BENCHMARKS)}; none is all")
+    options.add_argument("--short", action="store_true", help="see that everything works; the figures mean nothing")
+    options.add_argument("--table", action="store_true", help="only write the table in README.md from the results")
+    chosen = options.parse_args()
+    numbers = [number.upper() for number in chosen.numbers] or list(BENCHMARKS)
+    if unknown := [number for number in numbers if number not in BENCHMARKS]:
+        options.error(f"no such benchmark: {', '.join(unknown)}")
+    if not chosen.table:
+        for measure in dict.fromkeys(BENCHMARKS[number] for number in numbers):
+            say(f"{measure.__module__}.{measure.__name__}")
+            measure(SHORT if chosen.short else FULL)
+    if not chosen.short:
+        write_table()
+
+
+if __name__ == "__main__":
+    main()

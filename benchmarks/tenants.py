@@ -1,0 +1,54 @@
+"""
+Which tenant each request names: drawn once, with a fixed seed, into a file that every load generator reads.
+
+The number on a line is the tenant's rank; `name_of` makes its name.
+"""
+
+import random
+from collections.abc import Iterator
+from itertools import accumulate
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+SEED: Final = 2026
+DRAWS: Final = 1_000_000
+"""More than one round sends, so that a round does not repeat itself."""
+
+
+class TenantsFile(Struct, frozen=True):
+    """A drawn file, and how many tenants it draws from."""
+
+    path: Path
+    count: int
+
+    def names(self) -> Iterator[str]:
+        return map(name_of, range(self.count))
+
+    def drawn(self) -> list[str]:
+        return [f"tenant-{line}" for line in self.path.read_text().splitlines()]
+
+
+def name_of(rank: int) -> str:
+    return f"tenant-{rank:06d}"
+
+
+def evenly(directory: Path, count: int) -> TenantsFile:
+    """Every tenant as likely as the others."""
+    return _draw(directory / f"evenly-{count}.txt", [1.0] * count)
+
+
+def zipf(directory: Path, count: int, *, s: float) -> TenantsFile:
+    """The tenant of rank r (from 1) as likely as 1 / r^s."""
+    return _draw(directory / f"zipf-{count}.txt", zipf_weights(count, s=s))
+
+
+def zipf_weights(count: int, *, s: float) -> list[float]:
+    return [1 / rank**s for rank in range(1, count + 1)]
+
+
+def _draw(path: Path, weights: list[float]) -> TenantsFile:
+    ranks = random.Random(SEED).choices(range(len(weights)), cum_weights=list(accumulate(weights)), k=DRAWS)
+    path.write_text("".join(f"{rank:06d}\n" for rank in ranks))
+    return TenantsFile(path, len(weights))

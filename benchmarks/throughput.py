@@ -1,0 +1,121 @@
+"""
+P1, P2 and P5: requests a second of the service at full speed, beside the bare echo and beside the plain service.
+
+Every round starts its server anew on an empty store, grants each of 1,000 tenants an entitlement, warms up, measures.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from msgspec import Struct
+
+from benchmarks.load import CONNECTIONS, Load, check_load, check_reply_bytes, order_load, prime
+from benchmarks.measure import Series, Size, interleave, ratio, record
+from benchmarks.servers import Server, echo, plain_service, service
+from benchmarks.tenants import TenantsFile, evenly
+
+TENANTS: Final = 1_000
+
+
+class Round(Struct, frozen=True):
+    """One measured run: `core` is the share of the server's core that its process used."""
+
+    load: Load
+    core: float
+    resident_mib: float
+
+    def __str__(self) -> str:
+        return f"{self.load}, {self.core:.0%} of its core, {self.resident_mib:.0f} MiB"
+
+
+def measure_orders(size: Size) -> None:
+    """P1: POST /marketplace beside the echo of the same bodies."""
+    with TemporaryDirectory() as made:
+        tenants = evenly(Path(made), TENANTS)
+        reply_bytes = _reply_bytes(tenants)
+        rounds = interleave(
+            size.rounds,
+            {
+                "service": lambda: _round(service(), tenants, size, order_load),
+                "echo": lambda: _round(echo(reply_bytes), tenants, size, order_load),
+            },
+        )
+    ours, bare = _per_second("service", rounds["service"]), _per_second("echo", rounds["echo"])
+    rows = [ours, bare, ratio("service / echo", ours, bare), *_beside(rounds["service"])]
+    record("P1", rows, notes={"connections": CONNECTIONS, "reply_bytes": reply_bytes}, short=size.short)
+
+
+def measure_against_plain(size: Size) -> None:
+    """P2: the same load on a plain FastAPI and SQLAlchemy service, in both ways that it can run its transactions."""
+    with TemporaryDirectory() as made:
+        tenants = evenly(Path(made), TENANTS)
+        rounds = interleave(
+            size.rounds,
+            {
+                "service": lambda: _round(service(), tenants, size, order_load),
+                "plain, in threads": lambda: _round(plain_service("threads"), tenants, size, order_load),
+                "plain, in the loop": lambda: _round(plain_service("loop"), tenants, size, order_load),
+            },
+        )
+    ours, *plain = [_per_second(name, each) for name, each in rounds.items()]
+    faster = max(plain, key=lambda series: series.median)
+    rows = [ours, *plain, ratio("service / faster plain", ours, faster)]
+    record("P2", rows, notes={"connections": CONNECTIONS, "faster": faster.name}, short=size.short)
+
+
+def measure_checks(size: Size) -> None:
+    """P5: POST /v1/tenants/{tenant}/check beside the echo of the same bodies."""
+    with TemporaryDirectory() as made:
+        tenants = evenly(Path(made), TENANTS)
+        with service() as server:
+            prime(server, tenants)
+            reply_bytes = check_reply_bytes(server)
+        rounds = interleave(
+            size.rounds,
+            {
+                "service": lambda: _round(service(), tenants, size, check_load),
+                "echo": lambda: _round(echo(reply_bytes), tenants, size, check_load),
+            },
+        )
+    ours, bare = _per_second("service", rounds["service"]), _per_second("echo", rounds["echo"])
+    rows = [ours, bare, ratio("service / echo", ours, bare), *_beside(rounds["service"])]
+    record("P5", rows, notes={"connections": CONNECTIONS, "reply_bytes": reply_bytes}, short=size.short)
+
+
+def measured(
+    server: Server, tenants: TenantsFile, size: Size, load: Callable[..., Load], *, run: str = "measured"
+) -> Round:
+    """Warm up, then load at full speed. `run` sets its keys apart from those of other runs on the same store."""
+    load(server, tenants, run=f"{run}-warm", seconds=size.warm_up_seconds)
+    used = server.cpu_seconds()
+    done = load(server, tenants, run=run, seconds=size.seconds)
+    core = (server.cpu_seconds() - used) / (done.microseconds / 1e6)
+    return Round(done, core, server.resident_mib())
+
+
+def _round(
+    starting: AbstractContextManager[Server], tenants: TenantsFile, size: Size, load: Callable[..., Load]
+) -> Round:
+    with starting as server:
+        prime(server, tenants)
+        return measured(server, tenants, size, load)
+
+
+def _reply_bytes(tenants: TenantsFile) -> int:
+    with service() as server:
+        return prime(server, tenants)
+
+
+def _per_second(name: str, rounds: list[Round]) -> Series:
+    return Series(name, "requests/s", tuple(each.load.per_second for each in rounds))
+
+
+def _beside(rounds: list[Round]) -> list[Series]:
+    return [
+        Series("service p99, closed loop", "ms", tuple(each.load.p99_us / 1e3 for each in rounds)),
+        Series("service, share of its core", "ratio", tuple(each.core for each in rounds)),
+        Series("service, resident memory", "MiB", tuple(each.resident_mib for each in rounds)),
+    ]
