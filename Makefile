@@ -14,7 +14,10 @@ run: $(VENV)/.run ## Make the environment and serve on 127.0.0.1:8080 (PORT=…)
 	@$(BIN)/tai-autonomics serve --dev --port $(PORT)
 
 test: $(VENV)/.dev ## Run every test that this machine can run; what it lacks is named, with how to get it.
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/run_all.py
+	@$(BIN)/coverage erase
+	@$(BIN)/python -m pytest -q -n 2 --cov --cov-report= tests
+	@$(BIN)/coverage report --fail-under=90 | tail -40
+	@$(BIN)/coverage report --include='*/domain/*,*/ledger/*' --fail-under=100 | tail -3
 
 check: $(VENV)/.dev ## Format, lint, types, walls, unit and house tests: under a minute.
 	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --diff --quiet . | head -40; exit 1; }

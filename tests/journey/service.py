@@ -1,0 +1,92 @@
+"""A started service, for journeys: a real process, real HTTP, its data in a directory that outlives it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+START_SECONDS_MAX = 30
+STOP_SECONDS_MAX = 20
+
+
+class Service:
+    """Start it with `with`, or with `start` and `stop`; `kill` is kill -9, after which `start` begins anew."""
+
+    def __init__(self, data_dir: Path, *arguments: str, environ: dict[str, str] | None = None) -> None:
+        self.data_dir = data_dir
+        self.url = ""
+        self.output: list[str] = []
+        self._arguments = arguments
+        self._environ = environ or {}
+        self._process: subprocess.Popen[str] | None = None
+        self._ready = threading.Event()
+
+    def start(self) -> Self:
+        self._ready.clear()
+        self.output.clear()
+        command = [sys.executable, "-m", "tai_autonomics", "serve", "--port", "0", "--host", "127.0.0.1"]
+        self._process = subprocess.Popen(
+            [*command, "--data-dir", str(self.data_dir), *self._arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "TAI_METRICS_ADDRESS": "off", **self._environ},
+        )
+        threading.Thread(target=self._read, daemon=True).start()
+        if not self._ready.wait(START_SECONDS_MAX) or not self.url:
+            self.kill()
+            raise AssertionError("the service did not start:\n" + "".join(self.output))
+        return self
+
+    def _read(self) -> None:
+        """The first line that names a URL is the address that it listens on; everything is kept for failures."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self.output.append(line)
+            found = re.search(r"http://127\.0\.0\.1:\d+", line)
+            if found and not self._ready.is_set():
+                self.url = found[0]
+                self._ready.set()
+        self._ready.set()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def admin_token(self) -> str:
+        return (self.data_dir / "admin.token").read_text().strip()
+
+    def client(self, token: str | None = None, **options: Any) -> httpx.Client:
+        """A client with the admin's token, or with `token`; "" is none."""
+        token = self.admin_token if token is None else token
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=30, **options)
+
+    def stop(self) -> int:
+        """SIGTERM; the exit status."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(STOP_SECONDS_MAX)
+
+    def kill(self) -> None:
+        """SIGKILL; returns when the process is gone."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(STOP_SECONDS_MAX)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.stop()
