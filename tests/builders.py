@@ -1,0 +1,65 @@
+"""Values for tests: valid by default, so that a test names only what matters to it."""
+
+from tai_autonomics.domain.entitlement import EntitlementGranted
+from tai_autonomics.domain.identifiers import EntitlementId, FeatureName, PlanName, QuotaName
+from tai_autonomics.domain.moments import Moment
+from tai_autonomics.domain.plans import Kind, OnStale, Per, Plan, Plans, Quota
+from tai_autonomics.domain.tenant import Bounds, EffectivePlanChanged, Event
+
+ENT = EntitlementId("ent_1")
+FREE, PRO, BIG, LEGACY = PlanName("free"), PlanName("professional"), PlanName("enterprise"), PlanName("legacy")
+CALLS = QuotaName("api_calls")
+BOUNDS = Bounds(entitlements_max=1_000, observed_ahead_seconds_max=300)
+
+
+def moment(text: str) -> Moment:
+    """The moment of a text cut short: "2026-11-24", "2026-11-24T12:30"."""
+    return Moment(text + "0000-01-01T00:00:00.000000Z"[len(text) :])
+
+
+NOW = moment("2026-11-24T12:30:15")
+EARLIER, LATER, LATEST = moment("2026-11-24T12"), moment("2026-12-24"), moment("2027-06-30")
+
+
+def quota(
+    name: str = CALLS,
+    limit: int | None = 100,
+    *,
+    per: Per = "day",
+    kind: Kind = "hard",
+    thresholds: tuple[int, ...] = (),
+) -> Quota:
+    return Quota(QuotaName(name), limit, per, kind, thresholds)
+
+
+def plan(
+    name: str = PRO,
+    *quotas: Quota,
+    rank: int = 20,
+    features: tuple[str, ...] = (),
+    on_stale: OnStale = "allow",
+    retired: bool = False,
+) -> Plan:
+    names = frozenset(FeatureName(feature) for feature in features)
+    return Plan(PlanName(name), rank, names, {each.name: each for each in quotas}, on_stale, retired)
+
+
+def plans(*every: Plan) -> Plans:
+    """The plans given, or three that are offered and one that is retired."""
+    return Plans("0" * 64, {each.name: each for each in every or STANDARD})
+
+
+STANDARD = (
+    plan(FREE, quota(limit=10), rank=10),
+    plan(PRO, quota(limit=100), rank=20, features=("export",)),
+    plan(BIG, quota(limit=1_000), rank=30, features=("export", "audit")),
+    plan(LEGACY, quota(limit=50), rank=15, retired=True),
+)
+
+
+def in_service(
+    entitlement_id: str = ENT, *, plan: PlanName = PRO, expires_at: Moment | None = None
+) -> tuple[Event, ...]:
+    """The history of a tenant whose first entitlement is active."""
+    granted = EntitlementGranted(EntitlementId(entitlement_id), plan, expires_at)
+    return granted, EffectivePlanChanged(plan=plan)

@@ -1,0 +1,44 @@
+from collections.abc import Callable
+
+import pytest
+
+from tai_autonomics.domain.identifiers import (
+    parse_command_id,
+    parse_entitlement_id,
+    parse_name,
+    parse_tenant_id,
+)
+from tai_autonomics.errors import Malformed
+
+PARSERS = [
+    (parse_tenant_id, "invalid_tenant_id"),
+    (parse_entitlement_id, "invalid_entitlement_id"),
+    (parse_name, "malformed_request"),
+]
+GOOD = ["a", "7", "acme-corp", "A.b_c:d@e-f", "x" * 128]
+BAD = ["", " ", "-a", ".a", "a b", "a/b", "a\n", "\na", "ä", "aä", "x" * 129, "a\x00", "٣", "\ud800", "a,b"]
+
+
+@pytest.mark.parametrize(("parse", "reason"), PARSERS)
+@pytest.mark.parametrize("text", GOOD)
+def test_an_identifier_keeps_its_text(parse: Callable[[str], str], reason: str, text: str) -> None:
+    assert parse(text) == text
+
+
+@pytest.mark.parametrize(("parse", "reason"), PARSERS)
+@pytest.mark.parametrize("text", BAD)
+def test_a_bad_identifier_is_malformed(parse: Callable[[str], str], reason: str, text: str) -> None:
+    with pytest.raises(Malformed) as caught:
+        parse(text)
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize("text", ["http:caller:key 1", "timer:entitlement/e:expire:2026", "ö" * 200, "x" * 400])
+def test_a_command_id_is_printable_text(text: str) -> None:
+    assert parse_command_id(text) == text
+
+
+@pytest.mark.parametrize("text", ["", "a\nb", "a\x7f", "\ud800", "x" * 401, "ö" * 201])
+def test_a_bad_command_id_is_malformed(text: str) -> None:
+    with pytest.raises(Malformed, match="malformed_request"):
+        parse_command_id(text)
