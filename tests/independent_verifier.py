@@ -1,6 +1,4 @@
-"""
-Verifies an export of receipts, a file's or standard input's, with nothing but Python; exit status 1: a chain is broken.
-"""
+"""Verifies an export of receipts (FILE or standard input) with nothing but Python. Exit status 1: broken."""
 
 import fileinput
 import hashlib
@@ -13,14 +11,14 @@ def verify(line, heads):
     shown, receipt = json.loads(line), json.loads(body)
     head = {name: receipt[name] for name in ("ledger", "seq", "time")} | {"hash": hashlib.sha256(body).hexdigest()}
     last = heads.get(receipt["tenant"], {"ledger": head["ledger"], "seq": 0, "hash": "0" * 64, "time": ""})
-    commits, parts = receipt.get("commits", {}), shown.get("parts", {})
+    parts = shown.get("parts", {})
     for wrong, what in (
         (written(receipt, sort_keys=True) != body or written(shown) != line or receipt["v"] != 1, "is not canonical"),
         (head["seq"] != last["seq"] + 1, "is not the next"),
         (receipt["prev"] != last["hash"] or shown["hash"] != head["hash"], "is not linked"),
         (head["time"] < last["time"], "goes back in time"),
         (head["ledger"] != last["ledger"], "is of another ledger"),
-        (any(commits.get(name) != commitment(**parts[name]) for name in parts), "has a part it did not commit to"),
+        (any(receipt["commits"].get(name) != commitment(**parts[name]) for name in parts), "has a foreign part"),
     ):
         if wrong:
             sys.exit(f"receipt {head['seq']} of {receipt['tenant']} {what}")
@@ -36,6 +34,7 @@ def commitment(salt, text):
 
 
 tenants = {}
-for exported in fileinput.input(mode="rb"):
-    verify(exported.removesuffix(b"\n"), tenants)
+with fileinput.input(mode="rb") as export:
+    for exported in export:
+        verify(exported.removesuffix(b"\n"), tenants)
 print(json.dumps(tenants, indent=1))  # compare each head with a receipt that you hold: a cut tail shows nowhere else
