@@ -2,6 +2,7 @@
 The bare store at a rate: sealed receipts are appended when they are due; latency counts from that moment to durable.
 
 What is due while an append is under way goes with the next one. Only the store works here: receipts are sealed before.
+The event loop's timer wakes up to a millisecond late, which counts as the store's.
 """
 
 import argparse

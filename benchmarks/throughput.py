@@ -27,6 +27,11 @@ class Round(Struct, frozen=True):
     core: float
     resident_mib: float
 
+    @property
+    def per_cpu_second(self) -> float:
+        """Requests for each second that the process ran: what a busy neighbour on the core does not change."""
+        return self.load.per_second / self.core
+
     def __str__(self) -> str:
         return f"{self.load}, {self.core:.0%} of its core, {self.resident_mib:.0f} MiB"
 
@@ -43,8 +48,7 @@ def measure_orders(size: Size) -> None:
                 "echo": lambda: _round(echo(reply_bytes), tenants, size, order_load),
             },
         )
-    ours, bare = _per_second("service", rounds["service"]), _per_second("echo", rounds["echo"])
-    rows = [ours, bare, ratio("service / echo", ours, bare), *_beside(rounds["service"])]
+    rows = _beside_echo(rounds)
     record("P1", rows, notes={"connections": CONNECTIONS, "reply_bytes": reply_bytes}, short=size.short)
 
 
@@ -80,8 +84,7 @@ def measure_checks(size: Size) -> None:
                 "echo": lambda: _round(echo(reply_bytes), tenants, size, check_load),
             },
         )
-    ours, bare = _per_second("service", rounds["service"]), _per_second("echo", rounds["echo"])
-    rows = [ours, bare, ratio("service / echo", ours, bare), *_beside(rounds["service"])]
+    rows = _beside_echo(rounds)
     record("P5", rows, notes={"connections": CONNECTIONS, "reply_bytes": reply_bytes}, short=size.short)
 
 
@@ -113,9 +116,19 @@ def _per_second(name: str, rounds: list[Round]) -> Series:
     return Series(name, "requests/s", tuple(each.load.per_second for each in rounds))
 
 
-def _beside(rounds: list[Round]) -> list[Series]:
+def _beside_echo(rounds: dict[str, list[Round]]) -> list[Series]:
+    service_rounds, echo_rounds = rounds["service"], rounds["echo"]
+    ours, bare = _per_second("service", service_rounds), _per_second("echo", echo_rounds)
+    ours_cpu, bare_cpu = _per_cpu_second("service", service_rounds), _per_cpu_second("echo", echo_rounds)
     return [
-        Series("service p99, closed loop", "ms", tuple(each.load.p99_us / 1e3 for each in rounds)),
-        Series("service, share of its core", "ratio", tuple(each.core for each in rounds)),
-        Series("service, resident memory", "MiB", tuple(each.resident_mib for each in rounds)),
+        *(ours, bare, ratio("service / echo", ours, bare)),
+        *(ours_cpu, bare_cpu, ratio("service / echo, per CPU second", ours_cpu, bare_cpu)),
+        Series("service p99, closed loop", "ms", tuple(each.load.p99_us / 1e3 for each in service_rounds)),
+        Series("service, share of its core", "ratio", tuple(each.core for each in service_rounds)),
+        Series("echo, share of its core", "ratio", tuple(each.core for each in echo_rounds)),
+        Series("service, resident memory", "MiB", tuple(each.resident_mib for each in service_rounds)),
     ]
+
+
+def _per_cpu_second(name: str, rounds: list[Round]) -> Series:
+    return Series(f"{name}, per CPU second", "requests/s", tuple(each.per_cpu_second for each in rounds))
