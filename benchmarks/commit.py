@@ -121,7 +121,7 @@ def main() -> None:
     options.add_argument("--seconds", type=int, required=True)
     options.add_argument("--data-dir", type=Path, required=True)
     chosen = options.parse_args()
-    drawn = TenantsFile(chosen.tenants, 0).drawn()
+    drawn = TenantsFile(chosen.tenants, 0).drawn("commits")
     commits = uvloop.run(measure(chosen.data_dir, drawn, chosen.rate, chosen.seconds))
     sys.stdout.buffer.write(msgspec.json.encode(commits))
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from benchmarks.measure import HERE
 from benchmarks.servers import LOAD_CORE, Server, pinned
-from benchmarks.tenants import TenantsFile, name_of
+from benchmarks.tenants import TenantsFile, name_of, start_of
 
 CONNECTIONS: Final = 64
 PLAN: Final = "professional"
@@ -88,7 +88,7 @@ def _wrk(script: str, server: Server, tenants: Path, run: str, seconds: int) -> 
             *pinned(LOAD_CORE),
             *("wrk", "--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{seconds}s"),
             *("--timeout", "10s", "--script", str(HERE / "wrk" / script), f"http://127.0.0.1:{server.port}"),
-            *("--", str(server.token_file), str(tenants), run),
+            *("--", str(server.token_file), str(tenants), str(start_of(run)), run),
         ],
         capture_output=True,
         text=True,

@@ -210,7 +210,7 @@ def main() -> None:
     options.add_argument("--seconds", type=int, required=True)
     chosen = options.parse_args()
     token = chosen.token_file.read_text().strip()
-    drawn = TenantsFile(chosen.tenants, 0).drawn()
+    drawn = TenantsFile(chosen.tenants, 0).drawn(chosen.run)
     probe = cycle([b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"])
     streams = [
         Stream(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from itertools import accumulate
 from pathlib import Path
 from typing import Final
+from zlib import crc32
 
 from msgspec import Struct
 
@@ -26,8 +27,15 @@ class TenantsFile(Struct, frozen=True):
     def names(self) -> Iterator[str]:
         return map(name_of, range(self.count))
 
-    def drawn(self) -> list[str]:
-        return [f"tenant-{line}" for line in self.path.read_text().splitlines()]
+    def drawn(self, run: str) -> list[str]:
+        """The tenants in the order in which that run names them."""
+        lines, start = self.path.read_text().splitlines(), start_of(run)
+        return [f"tenant-{line}" for line in lines[start:] + lines[:start]]
+
+
+def start_of(run: str) -> int:
+    """The line of a tenants file that a run begins at: each its own, so that no run repeats the one before."""
+    return crc32(run.encode()) % DRAWS
 
 
 def name_of(rank: int) -> str:

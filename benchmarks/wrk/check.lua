@@ -1,15 +1,16 @@
 -- POST /v1/tenants/{tenant}/check: may this entitlement use this feature, and is this quota available? Tenants come
--- from a file of numbers, one a line, in that order, over and over.
+-- from a file of numbers, one a line, in that order, from line START (counted from 0) on, over and over.
 --
--- wrk … -s check.lua URL -- TOKEN_FILE TENANTS_FILE RUN
+-- wrk … -s check.lua URL -- TOKEN_FILE TENANTS_FILE START
 
 local BODY = '{"entitlement_id":"ent_1","feature":"health","quota":"api_calls"}'
-local requests, count, sent = {}, 0, 0
+local requests, count, sent, start = {}, 0, 0, 0
 
 function init(args)
    local token = io.open(args[1]):read("*l")
    local rest = "/check HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
       .. "Authorization: Bearer " .. token .. "\r\nContent-Length: " .. #BODY .. "\r\n\r\n" .. BODY
+   start = tonumber(args[3])
    for line in io.lines(args[2]) do
       count = count + 1
       requests[count] = "POST /v1/tenants/tenant-" .. line .. rest
@@ -18,7 +19,7 @@ end
 
 function request()
    sent = sent + 1
-   return requests[sent % count + 1]
+   return requests[(start + sent - 1) % count + 1]
 end
 
 function done(summary, latency)

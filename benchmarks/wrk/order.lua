@@ -1,12 +1,13 @@
 -- The mix of POST /marketplace: of every 20 requests one grants a fresh entitlement and 19 verify the tenant's first
--- one. Tenants come from a file of numbers, one a line, in that order, over and over. Each request has its own
--- idempotency key. A tenant that has GRANTS_MAX fresh entitlements of this run is verified instead.
+-- one. Tenants come from a file of numbers, one a line, in that order, from line START (counted from 0) on, over and
+-- over. Each request has its own idempotency key. A tenant that has GRANTS_MAX fresh entitlements of this run is
+-- verified instead.
 --
--- wrk … -s order.lua URL -- TOKEN_FILE TENANTS_FILE RUN
+-- wrk … -s order.lua URL -- TOKEN_FILE TENANTS_FILE START RUN
 
 local GRANT_EVERY, GRANTS_MAX = 20, 16
 local tenants, count, sent, granted = {}, 0, 0, {}
-local head, run
+local head, run, start
 
 function init(args)
    local token = io.open(args[1]):read("*l")
@@ -14,7 +15,7 @@ function init(args)
       count = count + 1
       tenants[count] = "tenant-" .. line
    end
-   run = args[3]
+   start, run = tonumber(args[3]), args[4]
    head = "POST /marketplace HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
       .. "Authorization: Bearer " .. token .. "\r\nIdempotency-Key: " .. run .. "-"
 end
@@ -24,7 +25,7 @@ local function post(body)
 end
 
 function request()
-   local tenant = tenants[sent % count + 1]
+   local tenant = tenants[(start + sent) % count + 1]
    sent = sent + 1
    local grants = granted[tenant] or 0
    if sent % GRANT_EVERY == 0 and grants < GRANTS_MAX then
