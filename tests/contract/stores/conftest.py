@@ -1,0 +1,28 @@
+"""The stores under contract: an adapter joins by one line in STORES."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from tai_autonomics.application.ports import Store
+from tai_autonomics.stores.sqlite import SQLiteStore
+
+QUARANTINE_MAX = 3
+
+STORES: dict[str, Callable[[Path], Awaitable[Store]]] = {
+    "sqlite in memory": lambda folder: SQLiteStore.open(None, quarantine_max=QUARANTINE_MAX),
+    "sqlite in a file": lambda folder: SQLiteStore.open(str(folder / "tai.db"), quarantine_max=QUARANTINE_MAX),
+}
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(params=STORES)
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    opened = await STORES[request.param](tmp_path)
+    yield opened
+    await opened.aclose()
