@@ -177,6 +177,7 @@ def fields(lines: list[str]) -> Iterator[Mutation]:
     What only the hash protects is caught by the next receipt's prev (step 4 at seq + 1) in the first case, and at once
     in the second.
     """
+    granted = json.loads(sealed().body)["events"]
     for seq, path, value, step, at in (
         (25, "v", 2, 1, 25),
         (25, "ledger", "01JDEDK3X0GOLDENLEDGER0002", 6, 25),
@@ -201,6 +202,7 @@ def fields(lines: list[str]) -> Iterator[Mutation]:
         (23, "decision.gates.1.gate", "plan_includes_feature", 4, 24),
         (23, "decision.gates.1.passed", True, 4, 24),
         (23, "decision.gates.1.evidence.used", 98, 4, 24),
+        (23, "events", granted, 1, 23),
         (23, "refusal.reason", "stale", 4, 24),
         (23, "refusal.detail", "", 4, 24),
         (23, "refusal.next_step", "", 4, 24),

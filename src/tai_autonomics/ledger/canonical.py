@@ -26,8 +26,8 @@ JSON: TypeAlias = "str | int | bool | Sequence[JSON] | Mapping[str, JSON] | None
 BYTES_MAX: Final = 32 * 1024
 DEPTH_MAX: Final = 16
 INTEGER_MAX: Final = 2**53 - 1
-
 SHALLOW_LEVELS: Final = 4
+"""How deep free values nest that are proven by type; each level doubles it (4 take 0.1 ms at import, 13 take 90 ms)."""
 
 T = TypeVar("T")
 

@@ -2,9 +2,9 @@
 Verification: whether receipts are what was sealed, in the order in which it was sealed.
 
     1 parse strictly
-    2 the canonical form of what was parsed equals the bytes
+    2 the canonical form of what was parsed equals the bytes (members unknown or twice do not survive this)
     3 seq is the next
-    4 prev equals the hash of the one before
+    4 prev equals the hash of the one before (and the hash that stands beside the body is its own)
     5 time does not go back
     6 ledger id and tenant never change
     7 commitments that come with their part and salt open

@@ -20,7 +20,6 @@ UNCLAIMED_REASONS: Final = frozenset(
 )
 """Why a refusal that time cures was made: the same command, sent again later, is decided anew."""
 
-
 V = TypeVar("V")
 
 
@@ -152,10 +151,11 @@ def read(body: bytes) -> Body:
     Raises NotCanonical.
     """
     members = decode(body, _BODY)
-    if (members["type"] == "refusal") is not ("refusal" in members):
-        raise NotCanonical(f"a {members['type']} with refusal {members.get('refusal')}")
+    refused = members["type"] == "refusal"
+    if refused is not ("refusal" in members) or (refused and members["events"]):
+        raise NotCanonical("a refusal has a reason and no events, nothing else has a reason")
     if _TIME.fullmatch(members["time"]) is None:
-        raise NotCanonical(f"the time {members['time']!r} is not UTC with six digits")
+        raise NotCanonical(f"the time {members['time']!r} is not one in UTC with six digits")
     return members
 
 
@@ -187,4 +187,6 @@ def indexed(members: Body, *, body: bytes, hash: str) -> Receipt:
 
 
 _BODY: Final[Form[Body]] = Form(shallow=Decoder(BodyOf[Shallow]), deep=Decoder(BodyOf[Any]))
-_TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
+_TIME: Final = re.compile(
+    r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z"
+)

@@ -1,6 +1,7 @@
 """Verification: each step catches what it is there for, and names tenant, receipt and step."""
 
-from collections.abc import Iterable
+import tracemalloc
+from collections.abc import Iterable, Iterator
 
 import pytest
 from hypothesis import given
@@ -70,6 +71,21 @@ def test_a_cut_tail_shows_only_against_a_trusted_head() -> None:
 
 def test_a_trusted_head_of_a_tenant_that_is_not_there_shows() -> None:
     assert broken(lines(RECEIPTS), {"other-corp": LAST.hash}) == ("other-corp", 1, 8)
+
+
+def test_verifying_keeps_nothing_of_what_it_saw() -> None:
+    def endless() -> Iterator[bytes]:
+        prev = GENESIS
+        for seq in range(1, 2_001):
+            receipt = sealed(seq, prev, time="2026-11-24T02:00:01.000000Z")
+            prev = receipt.hash
+            yield reply(receipt.body, receipt.hash, ())
+
+    tracemalloc.start()
+    assert verify(endless(), {})[0].receipts == 2_000
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 100_000
 
 
 def test_no_lines_verify_to_nothing() -> None:

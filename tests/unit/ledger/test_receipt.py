@@ -114,23 +114,8 @@ def test_only_four_reasons_leave_an_id_free() -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "v",
-        "ledger",
-        "seq",
-        "prev",
-        "time",
-        "type",
-        "tenant",
-        "subject",
-        "cause",
-        "decision",
-        "events",
-        "policy",
-        "subject.kind",
-        "subject.id",
-        "cause.kind",
-        "cause.id",
-        "cause.by",
+        *("v", "ledger", "seq", "prev", "time", "type", "tenant", "subject", "cause", "decision", "events", "policy"),
+        *("subject.kind", "subject.id", "cause.kind", "cause.id", "cause.by"),
     ],
 )
 def test_a_member_that_always_applies_may_not_be_missing(path: str) -> None:
@@ -194,11 +179,22 @@ def test_a_body_of_another_form_is_refused(changes: dict[str, Any]) -> None:
         "2026-11-24T02:00:01,123456Z",
         "2026-11-24T02:00:01.123456Z\n",
         "２026-11-24T02:00:01.123456Z",
+        "2026-00-24T02:00:01.123456Z",
+        "2026-13-24T02:00:01.123456Z",
+        "2026-11-00T02:00:01.123456Z",
+        "2026-11-32T02:00:01.123456Z",
+        "2026-11-24T24:00:01.123456Z",
+        "2026-11-24T02:60:01.123456Z",
+        "2026-11-24T02:00:60.123456Z",
         "",
     ],
 )
 def test_a_time_has_six_digits_and_is_utc(time: str) -> None:
-    assert "is not UTC with six digits" in refused(with_(sealed().body, time=time))
+    assert "is not one in UTC with six digits" in refused(with_(sealed().body, time=time))
+
+
+def test_a_refusal_changes_nothing_so_it_has_no_events() -> None:
+    assert "no events" in refused(with_(refusal(1, GENESIS).body, events=[{"type": "EntitlementGranted"}]))
 
 
 def test_other_bytes_of_the_same_members_are_refused() -> None:
