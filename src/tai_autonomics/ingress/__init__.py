@@ -1,0 +1,1 @@
+"""The front door: request to command, receipt to response."""

@@ -1,0 +1,192 @@
+"""
+What every request passes, in order, and what every response has.
+
+    request id --> route --> bound on what is in flight --> caller, role --> body's headers --> its room --> reply
+
+One plain ASGI application: a request costs no more layers than it has rooms.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+from tai_autonomics.application.ports import Answered
+from tai_autonomics.errors import Draining, OutcomeUnknown, Overloaded, TaiError
+from tai_autonomics.ingress.authentication import caller_of, require_role, roles_of
+from tai_autonomics.ingress.decisions import tell_of
+from tai_autonomics.ingress.exchange import (
+    UNREAD_BYTES_MAX,
+    ClientGone,
+    Exchange,
+    Receive,
+    Reply,
+    TenantRates,
+    TurnedAway,
+    check_body_headers,
+    check_headers,
+    request_id_of,
+    trace_of,
+)
+from tai_autonomics.ingress.front_door import FrontDoor
+from tai_autonomics.ingress.replies import error_reply, is_ours
+from tai_autonomics.ingress.routes import Router, routes
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+CLIENT_GONE: Final = 499
+"""How the log names a request whose caller hung up; no response has this status."""
+_NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
+_NO_STORE: Final = (b"cache-control", b"no-store")
+_CLOSE: Final = (b"connection", b"close")
+
+
+def build(door: FrontDoor) -> "Entrance":
+    """The ASGI application."""
+    return Entrance(door)
+
+
+class Entrance:
+    """The outermost part of the house."""
+
+    def __init__(self, door: FrontDoor) -> None:
+        table = routes()
+        self._door = door
+        self._router = Router(table)
+        self._roles = {route.name: roles_of(route.name) for route in table}
+        self._bodies = {
+            "own": door.limits.body_bytes_max,
+            "push": door.limits.push_body_bytes_max,
+            "none": 0,
+        }
+        self._policies = {
+            "tenant": f"q={door.limits.tenant_rate_per_second};w=1",
+            "instance": f'q={door.limits.requests_at_once_max};qu="concurrent-requests"',
+        }
+        self._rates = TenantRates(door.limits.tenant_rate_per_second)
+        self._at_once = 0
+        self._ids_from = door.entropy.bytes(6).hex()
+        self._ids = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await _decline(scope, receive, send)
+        door = self._door
+        started = door.clock.monotonic()
+        deadline = started + door.limits.request_seconds
+        exchange = Exchange(scope, receive, started=started, deadline=deadline, rates=self._rates)
+        exchange.id = request_id_of(exchange.headers) or self._next_id()
+        self._at_once += 1
+        try:
+            reply: Reply | None = await self._reply(exchange, scope["headers"])
+        finally:
+            self._at_once -= 1
+        if reply is not None:
+            await _send(exchange, reply, send)
+        status, size = (CLIENT_GONE, 0) if reply is None else (reply.status, len(reply.body))
+        door.observer.answered(
+            Answered(
+                exchange.method,
+                exchange.route,
+                status,
+                door.clock.monotonic() - started,
+                exchange.bytes_in,
+                size,
+                exchange.id,
+                exchange.remote,
+                exchange.trace or "",
+                "" if exchange.caller is None else exchange.caller.subject,
+                exchange.tenant,
+                exchange.command_id,
+                exchange.receipt,
+                exchange.reason,
+            )
+        )
+        return None
+
+    async def _reply(self, exchange: Exchange, pairs: list[tuple[bytes, bytes]]) -> Reply | None:
+        try:
+            async with asyncio.timeout(self._door.limits.request_seconds):
+                return await self._serve(exchange, pairs)
+        except ClientGone:
+            return None
+        except TimeoutError as error:
+            return self._late(exchange, error)
+        except asyncio.CancelledError:
+            # Only the end of the process cancels a request; its command, if it was decided, stands.
+            return self._failed(exchange, OutcomeUnknown("the process stopped before the answer was known"))
+        except TaiError as error:
+            return self._failed(exchange, error)
+        except Exception as error:  # noqa: BLE001  # the rim: whatever else goes wrong becomes a 500
+            return self._failed(exchange, error)
+
+    async def _serve(self, exchange: Exchange, pairs: list[tuple[bytes, bytes]]) -> Reply:
+        door = self._door
+        check_headers(exchange, pairs)
+        exchange.trace = trace_of(exchange.headers)
+        route = self._router.find(exchange)
+        exchange.route = route.path
+        if not route.never_waits:
+            self._admit(exchange)
+        roles = self._roles[route.name]
+        if roles is not None:
+            exchange.caller = await caller_of(exchange, door.verifier)
+            require_role(exchange.caller, roles)
+        if route.body != "none":
+            check_body_headers(exchange, self._bodies[route.body])
+        return await route.serve(exchange, door)
+
+    def _admit(self, exchange: Exchange) -> None:
+        if self._at_once > self._door.limits.requests_at_once_max:
+            raise Overloaded("overloaded", "too many requests are in flight")
+        if self._door.drain.begun:
+            raise Draining("the service is stopping")
+
+    def _late(self, exchange: Exchange, error: TimeoutError) -> Reply:
+        if exchange.whole:
+            return self._failed(exchange, OutcomeUnknown("the request's time was over"))
+        return self._failed(exchange, TurnedAway("request_timeout", "the body took too long to arrive"))
+
+    def _failed(self, exchange: Exchange, error: BaseException) -> Reply:
+        if is_ours(error):
+            tell_of(exchange, self._door, error)
+        reply, exchange.reason = error_reply(error, exchange.id, self._policies)
+        return reply
+
+    def _next_id(self) -> str:
+        self._ids += 1
+        return f"{self._ids_from}-{self._ids:x}"
+
+
+async def _send(exchange: Exchange, reply: Reply, send: Send) -> None:
+    body = reply.body
+    headers = [
+        (b"content-type", reply.media),
+        (b"content-length", b"%d" % len(body)),
+        (b"x-request-id", exchange.id.encode("ascii")),
+        _NOSNIFF,
+        _NO_STORE,
+        *reply.headers,
+    ]
+    if not exchange.whole and not _is_short(exchange):
+        headers.append(_CLOSE)
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if exchange.method == "HEAD" else body})
+
+
+def _is_short(exchange: Exchange) -> bool:
+    """Whether the body that nobody read ends soon, so that the connection can be kept."""
+    length = exchange.headers.get(b"content-length", b"" if b"transfer-encoding" in exchange.headers else b"0")
+    return length.isdigit() and len(length) <= 18 and int(length) <= UNREAD_BYTES_MAX
+
+
+async def _decline(scope: Scope, receive: Receive, send: Send) -> None:
+    """Lifespan is answered, as wiring opens and closes the parts; WebSockets are refused."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1000})
+        return
+    while True:
+        message = await receive()
+        await send({"type": message["type"] + ".complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,117 @@
+"""Hands a command to the corridor, and brings its decision back to the caller."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+from tai_autonomics.application.codec import request_digest
+from tai_autonomics.application.corridor import Answer, Submission
+from tai_autonomics.application.ports import Caller
+from tai_autonomics.domain.tenant import Command
+from tai_autonomics.ingress.authentication import require_tenant
+from tai_autonomics.ingress.exchange import Exchange, Reply
+from tai_autonomics.ingress.front_door import FrontDoor
+from tai_autonomics.ingress.parsing import command_id
+from tai_autonomics.ingress.replies import Item, is_ours, item_of, problem_of, reply_of
+from tai_autonomics.ledger.records import Part
+
+MARGIN_SECONDS: Final = 0.25
+"""The corridor answers this long before the request is over, because its answer says more than a time-out."""
+_COMMITS: Final = b'"commits":{'
+
+
+def caller_of(exchange: Exchange) -> Caller:
+    """The caller of a route that asks for one."""
+    assert exchange.caller is not None
+    return exchange.caller
+
+
+def admit(exchange: Exchange, tenant: str) -> None:
+    """The caller must reach the tenant, and the tenant have rate left. Raises Forbidden, Overloaded."""
+    require_tenant(caller_of(exchange), tenant)
+    exchange.tenant = tenant
+    count_more(exchange, tenant, 1)
+
+
+def count_more(exchange: Exchange, tenant: str, count: int) -> None:
+    """So many items more are asked for a tenant. Raises Overloaded(rate_limited)."""
+    exchange.rates.admit(tenant, count, exchange.started)
+
+
+def own_command_id(exchange: Exchange, door: FrontDoor, key: str | None) -> str:
+    """The id of a direct call: its key, or a new ULID, which makes the call unrepeatable."""
+    return command_id("http", caller_of(exchange).subject, key if key is not None else door.entropy.ulid())
+
+
+def submission_of(
+    exchange: Exchange,
+    *,
+    tenant: str,
+    command: Command,
+    id: str,
+    source: str,
+    asked: dict[str, Any],
+    parts: tuple[tuple[str, bytes], ...] = (),
+) -> Submission:
+    """`asked` are the members that the request's digest covers."""
+    return Submission(
+        tenant=tenant,
+        command=command,
+        command_id=id,
+        source=source,
+        by=caller_of(exchange).subject,
+        request=request_digest(asked),
+        trace=exchange.trace,
+        parts=parts,
+    )
+
+
+async def decide(exchange: Exchange, door: FrontDoor, submission: Submission) -> Answer:
+    """One command's receipt, durable. Raises what the corridor raises."""
+    exchange.command_id = submission.command_id
+    answer = await door.corridor.submit(submission, timeout_seconds=_seconds_left(exchange, door))
+    exchange.receipt = answer.receipt.hash
+    return answer
+
+
+async def decide_all(
+    exchange: Exchange, door: FrontDoor, submissions: Sequence[Submission]
+) -> list[Answer | BaseException]:
+    """Every command's receipt or error, in order. All are submitted before any is awaited, so they share an append."""
+    seconds = _seconds_left(exchange, door)
+    waiting = (door.corridor.submit(submission, timeout_seconds=seconds) for submission in submissions)
+    return await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def reply_with(exchange: Exchange, door: FrontDoor, answer: Answer) -> Reply:
+    """A decision's own response, with the parts of its receipt that still exist."""
+    receipt = answer.receipt
+    parts: tuple[Part, ...] = ()
+    if _COMMITS in receipt.body:
+        shown = await door.queries.receipt(receipt.tenant, receipt.seq)
+        parts = () if shown is None else shown.parts
+    reply, exchange.reason = reply_of(answer, parts, door.clock)
+    return reply
+
+
+def items_with(exchange: Exchange, door: FrontDoor, outcomes: Sequence[Answer | BaseException]) -> list[Item]:
+    """Each command's own answer among several; an error of ours is told to the observer."""
+    return [_item(exchange, door, outcome) for outcome in outcomes]
+
+
+def _item(exchange: Exchange, door: FrontDoor, outcome: Answer | BaseException) -> Item:
+    if isinstance(outcome, BaseException):
+        if is_ours(outcome):
+            tell_of(exchange, door, outcome)
+        return problem_of(outcome, exchange.id)
+    return item_of(outcome, door.clock)
+
+
+def tell_of(exchange: Exchange, door: FrontDoor, error: BaseException) -> None:
+    """Tell the observer of an error of ours; the request's id goes with its traceback."""
+    error.add_note(f"request {exchange.id}")
+    door.observer.failed(f"{exchange.method} {exchange.route}", error)
+
+
+def _seconds_left(exchange: Exchange, door: FrontDoor) -> float:
+    return max(exchange.deadline - door.clock.monotonic() - MARGIN_SECONDS, MARGIN_SECONDS)

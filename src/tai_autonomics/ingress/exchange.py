@@ -1,0 +1,253 @@
+"""One request and its reply, as they pass through the front door."""
+
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final, Literal
+
+from msgspec import Struct
+
+from tai_autonomics.application.ports import Caller
+from tai_autonomics.errors import Malformed, Overloaded, TaiError
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Pairs = tuple[tuple[bytes, bytes], ...]
+
+UNREAD_BYTES_MAX: Final = 16 * 1024 * 1024
+"""
+A body of at most this is taken in and dropped when nobody reads it.
+
+Closing at once would reset the connection, and the caller would often lose the answer that says what was wrong.
+"""
+
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_TRACEPARENT: Final = re.compile(rb"(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?")
+_SINGLE: Final = frozenset(
+    {
+        b"authorization",
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"idempotency-key",
+        b"traceparent",
+        b"x-request-id",
+    }
+)
+_IDENTITY: Final = frozenset({b"", b"identity"})
+_JSON: Final = re.compile(
+    rb'application/(?:json|[a-z0-9.+-]+\+json)[ \t]*(?:;[ \t]*charset="?utf-8"?[ \t]*)?', re.IGNORECASE
+)
+
+
+class TurnedAway(TaiError):  # noqa: N818
+    """A request that ends at the door, with a reason of `replies.REASONS` and headers that belong to the answer."""
+
+    def __init__(self, reason: str, detail: str, *, headers: Pairs = ()) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason, self.detail, self.headers = reason, detail, headers
+
+
+class ClientGone(TaiError):  # noqa: N818
+    """The caller hung up before its request was whole; nobody is left to answer."""
+
+
+class Reply(Struct, frozen=True, gc=False):
+    """A whole response but for the headers that every response has."""
+
+    status: int
+    body: bytes
+    headers: Pairs = ()
+    media: bytes = b"application/json"
+
+
+class TenantRates:
+    """How much each tenant has asked of this instance in the present second."""
+
+    def __init__(self, per_second_max: int) -> None:
+        self._per_second_max = per_second_max
+        self._second = 0
+        self._asked: dict[str, int] = {}
+
+    def admit(self, tenant: str, count: int, monotonic_seconds: float) -> None:
+        """Count `count` commands or questions. Raises Overloaded(rate_limited)."""
+        second = int(monotonic_seconds)
+        if second != self._second:
+            self._second, self._asked = second, {}
+        asked = self._asked.get(tenant, 0) + count
+        # The first of a second is always let in, or a call of many items would never be.
+        if asked > self._per_second_max and asked > count:
+            raise Overloaded("rate_limited", f"one tenant may ask {self._per_second_max} a second of this instance")
+        self._asked[tenant] = asked
+
+
+class Exchange:
+    """A request on its way in, and what the log will say of it. Filled as it becomes known."""
+
+    __slots__ = (
+        "bytes_in",
+        "caller",
+        "command_id",
+        "deadline",
+        "headers",
+        "id",
+        "method",
+        "parameters",
+        "path",
+        "query",
+        "rates",
+        "reason",
+        "receipt",
+        "receive",
+        "remote",
+        "route",
+        "started",
+        "tenant",
+        "trace",
+        "whole",
+    )
+
+    def __init__(
+        self, scope: MutableMapping[str, Any], receive: Receive, *, started: float, deadline: float, rates: TenantRates
+    ) -> None:
+        pairs = scope["headers"]
+        self.headers: dict[bytes, bytes] = dict(pairs)
+        self.receive = receive
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.query: bytes = scope["query_string"]
+        client = scope.get("client")
+        self.remote: str = client[0] if client else ""
+        self.rates = rates
+        self.started = started
+        self.deadline = deadline
+        """Monotonic seconds at which the request is over."""
+        self.id = ""
+        self.trace: str | None = None
+        self.route = NO_ROUTE
+        self.parameters: dict[str, str] = {}
+        self.whole = self.method in _BODILESS
+        """Whether nothing of the body is still to come."""
+        self.bytes_in = 0
+        self.caller: Caller | None = None
+        self.tenant = self.command_id = self.receipt = self.reason = ""
+
+    async def body(self, bytes_max: int) -> bytes:
+        """The whole body. Raises TurnedAway(body_too_large), ClientGone."""
+        message = await self.receive()
+        if message["type"] != "http.request":
+            raise ClientGone("the caller hung up")
+        body: bytes = message.get("body", b"")
+        if message.get("more_body", False):
+            body = await self._rest(body, bytes_max)
+        if len(body) > bytes_max:
+            raise too_large(bytes_max)
+        self.whole = True
+        self.bytes_in = len(body)
+        return body
+
+    async def _rest(self, first: bytes, bytes_max: int) -> bytes:
+        chunks, size, more = [first], len(first), True
+        while more and size <= bytes_max:
+            message = await self.receive()
+            if message["type"] != "http.request":
+                raise ClientGone("the caller hung up")
+            chunk = message.get("body", b"")
+            chunks.append(chunk)
+            size += len(chunk)
+            self.bytes_in = size
+            more = message.get("more_body", False)
+        return b"".join(chunks)
+
+    def declared_length(self) -> int | None:
+        """Content-Length, or None for a chunked body. Raises Malformed."""
+        text = self.headers.get(b"content-length")
+        if text is None:
+            return None if b"transfer-encoding" in self.headers else 0
+        if not text.isdigit() or len(text) > 18:
+            raise Malformed("malformed_request", "Content-Length is a number of bytes")
+        return int(text)
+
+
+NO_ROUTE: Final = "(none)"
+"""How the log names the route of a request that has none."""
+_BODILESS: Final = frozenset({"GET", "HEAD"})
+
+
+def too_large(bytes_max: int) -> TurnedAway:
+    return TurnedAway("body_too_large", f"a body has at most {bytes_max} bytes")
+
+
+def check_headers(exchange: Exchange, pairs: list[tuple[bytes, bytes]]) -> None:
+    """Refuse a header that two readers would take differently: one that must be single, given twice."""
+    if len(pairs) == len(exchange.headers):
+        return
+    seen: set[bytes] = set()
+    for name, _ in pairs:
+        if name in seen and name in _SINGLE:
+            raise Malformed("malformed_request", f"the header {name.decode('ascii')} is given twice")
+        seen.add(name)
+
+
+def check_body_headers(exchange: Exchange, bytes_max: int) -> None:
+    """Refuse a body by what its headers say of it, before a byte of it is read. A missing type is taken for JSON."""
+    headers = exchange.headers
+    media = headers.get(b"content-type")
+    if media is not None and media != b"application/json" and _JSON.fullmatch(media.strip()) is None:
+        raise TurnedAway("unsupported_media_type", "a body is application/json in UTF-8")
+    if headers.get(b"content-encoding", b"").strip().lower() not in _IDENTITY:
+        raise TurnedAway("unsupported_media_type", "a body is sent without Content-Encoding")
+    length = exchange.declared_length()
+    if length is not None and length > bytes_max:
+        raise too_large(bytes_max)
+
+
+def request_id_of(headers: dict[bytes, bytes]) -> str | None:
+    """The caller's own id, if it is sane."""
+    text = headers.get(b"x-request-id")
+    if text is None or _REQUEST_ID.fullmatch(text) is None:
+        return None
+    return text.decode("ascii")
+
+
+def trace_of(headers: dict[bytes, bytes]) -> str | None:
+    """The trace id of `traceparent` (W3C Trace Context, section 3.2), or None when it is absent or not valid."""
+    text = headers.get(b"traceparent")
+    if text is None:
+        return None
+    match = _TRACEPARENT.fullmatch(text.strip())
+    if match is None or (match[4] is not None and match[1] == b"00"):
+        return None
+    trace: bytes = match[2]
+    return None if trace == b"0" * 32 or match[3] == b"0" * 16 else trace.decode("ascii")
+
+
+Handler = Callable[[Exchange, Any], Awaitable[Reply]]
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """One line of the route table: how it is found, served and described."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    serve: Handler
+    summary: str
+    takes: tuple[Any, ...] = ()
+    """The types that parse the body, any of them."""
+    answers: tuple[Any, ...] = ()
+    """The types of a 200's body."""
+    reasons: tuple[str, ...] = ()
+    """What it can be refused for, beside what every route of its kind is."""
+    queries: tuple[str, ...] = ()
+    keyed: bool = False
+    """Whether it takes an Idempotency-Key."""
+    body: Literal["none", "own", "push"] = "none"
+    body_optional: bool = False
+    writes: bool = False
+    statuses: tuple[int, ...] = ()
+    """Beside 200 and its refusals'."""
+    media: str = "application/json"
+    never_waits: bool = False
+    """Answered even when the instance is full or stopping."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.path}"

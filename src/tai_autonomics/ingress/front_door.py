@@ -1,0 +1,82 @@
+"""What the front door needs from the rest of the house, and the bounds it keeps."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
+
+from msgspec import Struct
+
+from tai_autonomics.application.corridor import Answer, Submission
+from tai_autonomics.application.ports import Caller, Clock, Entropy, Observer, Scrape, Verifier
+from tai_autonomics.application.queries import CheckAnswer, Shown, TenantListed, TenantView
+from tai_autonomics.domain.tenant import Check
+from tai_autonomics.ledger.records import Quarantined
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """Bounds of the front door. Each is met with a 4xx before anything is decided."""
+
+    body_bytes_max: int = 256 * 1024
+    push_body_bytes_max: int = 14 * 1024 * 1024
+    push_payload_bytes_max: int = 256 * 1024
+    """A larger payload is quarantined."""
+    items_max: int = 1_000
+    metadata_bytes_max: int = 8 * 1024
+    request_seconds: float = 10.0
+    requests_at_once_max: int = 1_000
+    tenant_rate_per_second: int = 5_000
+    """What one tenant may ask of this instance; an item of a list counts as one."""
+    reply_bytes_max: int = 8 * 1024 * 1024
+    """A page of receipts ends early at this size."""
+
+
+class Drain:
+    """Whether the process is stopping. Set once, at the first signal."""
+
+    begun: bool = False
+
+
+class Corridor(Protocol):
+    """The write path."""
+
+    async def submit(self, submission: Submission, *, timeout_seconds: float) -> Answer: ...
+
+
+class Queries(Protocol):
+    """What the API shows."""
+
+    async def check(self, tenant: str, checks: tuple[Check, ...]) -> CheckAnswer: ...
+
+    async def tenant(self, tenant: str) -> TenantView | None: ...
+
+    async def tenants(self, caller: Caller, after: str, limit: int) -> tuple[TenantListed, ...]: ...
+
+    async def receipts(
+        self, tenant: str, after: int, limit: int, type: str | None, subject: str | None
+    ) -> tuple[Shown, ...]: ...
+
+    async def receipt(self, tenant: str, seq: int) -> Shown | None: ...
+
+    async def head(self, tenant: str) -> Shown | None: ...
+
+    async def policy(self, digest: str) -> bytes | None: ...
+
+
+class FrontDoor(Struct, frozen=True, kw_only=True):
+    """Everything that a request can reach."""
+
+    corridor: Corridor
+    queries: Queries
+    verifier: Verifier
+    quarantine: Callable[[Quarantined], Awaitable[bool]]
+    """Durable when it answers True; False when the quarantine is full."""
+    journal_clean: Callable[[], Awaitable[bool]]
+    """Whether everything erased so far is gone from the store's journal too."""
+    health: Callable[[], Mapping[str, str]]
+    """The cached result of each configured check: "ok", or what is wrong. Does no I/O."""
+    scrape: Scrape
+    observer: Observer
+    clock: Clock
+    entropy: Entropy
+    version: str
+    limits: Limits
+    drain: Drain

@@ -1,0 +1,237 @@
+"""The route table: what is served, how it is found, and what it can answer."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from starlette.routing import compile_path
+
+from tai_autonomics.application.queries import TenantView
+from tai_autonomics.ingress import marketplace, openapi, probes, pubsub, tenants
+from tai_autonomics.ingress.exchange import Exchange, Reply, Route, TurnedAway
+from tai_autonomics.ingress.front_door import FrontDoor
+from tai_autonomics.ingress.replies import Sealed
+
+ENTITLEMENT_REFUSALS: Final = (
+    "clock_skew",
+    "entitlement_inactive",
+    "invalid_time",
+    "invalid_transition",
+    "stale",
+    "too_many_entitlements",
+    "unknown_plan",
+)
+USAGE_REFUSALS: Final = ("entitlement_inactive", "quota_exceeded", "release_exceeds_use", "unknown_quota")
+_KEYED: Final = ("idempotency_key_reused",)
+
+
+def routes() -> tuple[Route, ...]:
+    """Hot ones first."""
+    table: tuple[Route, ...] = (
+        Route(
+            method="POST",
+            path="/v1/tenants/{tenant}/check",
+            serve=tenants.check,
+            summary="May this tenant do this? Writes nothing",
+            takes=(
+                tenants.CheckList,
+                tenants.BareCheck,
+            ),
+            answers=(tenants.CheckReply,),
+            reasons=("invalid_entitlement_id",),
+            body="own",
+        ),
+        Route(
+            method="POST",
+            path="/v1/tenants/{tenant}/usage",
+            serve=tenants.usage,
+            summary="Consume or release quota, each item on its own",
+            takes=(
+                tenants.UsageList,
+                tenants.UsageItem,
+            ),
+            answers=(
+                tenants.DecidedList,
+                Sealed,
+            ),
+            reasons=(*USAGE_REFUSALS, *_KEYED, "invalid_entitlement_id"),
+            keyed=True,
+            writes=True,
+            body="own",
+        ),
+        Route(
+            method="POST",
+            path="/marketplace",
+            serve=marketplace.serve,
+            summary="One entitlement command, one receipt; without an action, verify",
+            takes=(marketplace.MarketplaceCommand,),
+            answers=(Sealed,),
+            reasons=(
+                *ENTITLEMENT_REFUSALS,
+                *_KEYED,
+                "invalid_entitlement_id",
+                "unknown_action",
+            ),
+            keyed=True,
+            writes=True,
+            body="own",
+        ),
+        Route(
+            method="POST",
+            path="/pubsub",
+            serve=pubsub.Push().serve,
+            summary="A Pub/Sub push: 200 acknowledges it, decided or quarantined",
+            takes=(pubsub.PushEnvelope,),
+            answers=(pubsub.PushReply,),
+            reasons=("malformed_envelope",),
+            body="push",
+            writes=True,
+        ),
+        Route(
+            method="GET",
+            path="/health",
+            serve=probes.health,
+            summary="Whether to send traffic here",
+            answers=(probes.Health,),
+            statuses=(503,),
+            never_waits=True,
+        ),
+        Route(
+            method="GET",
+            path="/health/live",
+            serve=probes.live,
+            summary="Whether the process turns",
+            answers=(probes.Liveness,),
+            never_waits=True,
+        ),
+        Route(
+            method="GET",
+            path="/metrics",
+            serve=probes.metrics,
+            summary="Prometheus metrics of this process",
+            media="text/plain",
+            never_waits=True,
+        ),
+        Route(
+            method="GET",
+            path="/v1/tenants",
+            serve=tenants.tenants,
+            summary="The tenants that the caller reaches",
+            answers=(tenants.TenantList,),
+            queries=("cursor", "limit"),
+        ),
+        Route(
+            method="GET",
+            path="/v1/tenants/{tenant}",
+            serve=tenants.tenant,
+            summary="What is in force for a tenant",
+            answers=(TenantView,),
+        ),
+        Route(
+            method="GET",
+            path="/v1/tenants/{tenant}/receipts",
+            serve=tenants.receipts,
+            summary="A tenant's receipts in order",
+            answers=(tenants.ReceiptList,),
+            queries=("after", "cursor", "limit", "subject", "type"),
+        ),
+        Route(
+            method="GET",
+            path="/v1/tenants/{tenant}/receipts/head",
+            serve=tenants.head,
+            summary="The newest receipt",
+            answers=(Sealed,),
+        ),
+        Route(
+            method="GET",
+            path="/v1/tenants/{tenant}/receipts/{seq}",
+            serve=tenants.receipt,
+            summary="One receipt",
+            answers=(Sealed,),
+        ),
+        Route(
+            method="POST",
+            path="/v1/tenants/{tenant}/quotas/{quota}/reset",
+            serve=tenants.reset,
+            summary="Set what is used of a quota to 0",
+            takes=(tenants.QuotaResetAsked,),
+            body_optional=True,
+            answers=(Sealed,),
+            reasons=("unknown_quota", *_KEYED),
+            keyed=True,
+            writes=True,
+            body="own",
+        ),
+        Route(
+            method="POST",
+            path="/v1/tenants/{tenant}/erasures",
+            serve=tenants.erase,
+            summary="Erase a part of a receipt; its commitment stays",
+            takes=(tenants.ErasureAsked,),
+            answers=(tenants.Erased,),
+            reasons=_KEYED,
+            keyed=True,
+            writes=True,
+            body="own",
+        ),
+        Route(
+            method="GET",
+            path="/v1/policies/{digest}",
+            serve=tenants.policy,
+            summary="The plans file of a receipt's policy",
+            media="application/yaml",
+        ),
+        Route(
+            method="GET",
+            path="/problems/{reason}",
+            serve=probes.meaning,
+            summary="What a problem's reason means",
+            answers=(probes.Meaning,),
+        ),
+    )
+    return (*table, _openapi_route(table))
+
+
+def _openapi_route(table: tuple[Route, ...]) -> Route:
+    """Describes the whole table, itself included; made when it is first asked for."""
+    made: list[bytes] = []
+
+    async def serve(exchange: Exchange, door: FrontDoor) -> Reply:
+        if not made:
+            made.append(openapi.document((*table, route), version=door.version))
+        return Reply(200, made[0])
+
+    route = Route(method="GET", path="/openapi.json", serve=serve, summary="This interface, as OpenAPI 3.1")
+    return route
+
+
+class Router:
+    """Finds the route of a request."""
+
+    def __init__(self, table: Sequence[Route]) -> None:
+        methods: dict[str, dict[str, Route]] = {}
+        for route in table:
+            methods.setdefault(route.path, {})[route.method] = route
+            if route.method == "GET":
+                methods[route.path]["HEAD"] = route
+        self._fixed = {path: found for path, found in methods.items() if "{" not in path}
+        self._patterns = [(compile_path(path)[0], found) for path, found in methods.items() if "{" in path]
+
+    def find(self, exchange: Exchange) -> Route:
+        """Sets the exchange's parameters. Raises TurnedAway(not_found, method_not_allowed)."""
+        found = self._fixed.get(exchange.path) or self._match(exchange)
+        if found is None:
+            raise TurnedAway("not_found", "there is no such path")
+        route = found.get(exchange.method)
+        if route is None:
+            allowed = ", ".join(sorted(found))
+            allow = (b"allow", allowed.encode("ascii"))
+            raise TurnedAway("method_not_allowed", f"this path has {allowed}", headers=(allow,))
+        return route
+
+    def _match(self, exchange: Exchange) -> dict[str, Route] | None:
+        for pattern, found in self._patterns:
+            match = pattern.match(exchange.path)
+            if match is not None:
+                exchange.parameters = match.groupdict()
+                return found
+        return None
