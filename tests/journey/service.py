@@ -39,7 +39,8 @@ class Service:
             text=True,
             env={**os.environ, "TAI_METRICS_ADDRESS": "off", **self._environ},
         )
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         if not self._ready.wait(START_SECONDS_MAX) or not self.url:
             self.kill()
             raise AssertionError("the service did not start:\n" + "".join(self.output))
@@ -49,12 +50,13 @@ class Service:
         """The first line that names a URL is the address that it listens on; everything is kept for failures."""
         assert self._process is not None
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self.output.append(line)
-            found = re.search(r"http://127\.0\.0\.1:\d+", line)
-            if found and not self._ready.is_set():
-                self.url = found[0]
-                self._ready.set()
+        with self._process.stdout as lines:
+            for line in lines:
+                self.output.append(line)
+                found = re.search(r"http://127\.0\.0\.1:\d+", line)
+                if found and not self._ready.is_set():
+                    self.url = found[0]
+                    self._ready.set()
         self._ready.set()
 
     @property
@@ -76,13 +78,19 @@ class Service:
         """SIGTERM; the exit status."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(STOP_SECONDS_MAX)
+        return self._wait()
 
     def kill(self) -> None:
         """SIGKILL; returns when the process is gone."""
         assert self._process is not None
         self._process.kill()
-        self._process.wait(STOP_SECONDS_MAX)
+        self._wait()
+
+    def _wait(self) -> int:
+        assert self._process is not None
+        status = self._process.wait(STOP_SECONDS_MAX)
+        self._reader.join(STOP_SECONDS_MAX)
+        return status
 
     def __enter__(self) -> Self:
         return self.start()
