@@ -1,0 +1,54 @@
+"""`receipts erase`: a decision with its own receipt, made by the running service, or here while none runs."""
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from tai_autonomics.cli.served import Erased
+from tai_autonomics.errors import Unknown
+
+if TYPE_CHECKING:
+    from tai_autonomics.settings import Settings
+
+BY: Final = "command-line"
+"""`cause.by` of what is decided here, where nobody shows a token."""
+
+
+class _Committed(Struct):
+    commits: dict[str, str] = {}
+
+
+def key_of(*, seq: int, part: str) -> str:
+    """The same for the same part, so that saying it twice is harmless: the second answer is the first receipt."""
+    return f"erase:{seq}:{part}"
+
+
+async def erase_here(settings: "Settings", tenant: str, *, seq: int, part: str, reason: str | None) -> Erased:
+    """Takes the store's write lock. Raises StoreUnavailable while a service runs, Unknown for no such part."""
+    from tai_autonomics import wiring
+    from tai_autonomics.application.codec import request_digest
+    from tai_autonomics.application.corridor import Submission
+    from tai_autonomics.domain.tenant import Erase
+
+    asked: dict[str, Any] = {"operation": "erase", "seq": seq, "part": part}
+    async with wiring.house(settings) as house:
+        found = await house.queries.receipt(tenant, seq)
+        if found is None:
+            raise Unknown(f"{tenant} has no receipt {seq}")
+        if part not in msgspec.json.decode(found.receipt.body, type=_Committed).commits:
+            raise Unknown(f"receipt {seq} of {tenant} commits to no part {part!r}")
+        answer = await house.corridor.submit(
+            Submission(
+                tenant=tenant,
+                command=Erase(seq, part),
+                command_id=f"cli:{BY}:{key_of(seq=seq, part=part)}",
+                source="cli",
+                by=BY,
+                request=request_digest(asked),
+                parts=() if reason is None else (("reason", msgspec.json.encode(reason)),),
+            ),
+            timeout_seconds=settings.request_seconds_max,
+        )
+        clean = await house.store.journal_clean()
+    return Erased(Raw(answer.receipt.body), answer.receipt.hash, "clean" if clean else "pending")

@@ -1,0 +1,104 @@
+"""Ledgers out of a store and into one, as export lines; both sides verify."""
+
+import os
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from tai_autonomics.application.ports import Store
+from tai_autonomics.application.transfer import TENANTS_PAGE, Import, Imported, export
+from tai_autonomics.cli.progress import Tell
+from tai_autonomics.errors import NotCanonical, Unknown
+from tai_autonomics.ledger.records import Head
+
+BATCH_LINES: Final = 500
+TELL_LINES: Final = 500
+
+
+@contextmanager
+def source(file: Path) -> Iterator[tuple[BinaryIO, int | None]]:
+    """The file, or standard input for -, and its size in bytes where that is known."""
+    if str(file) == "-":
+        yield sys.stdin.buffer, None
+        return
+    with file.open("rb") as opened:
+        size = os.fstat(opened.fileno()).st_size
+        yield opened, size or None
+
+
+@contextmanager
+def target(file: Path | None) -> Iterator[BinaryIO]:
+    """
+    Standard output for None or -; else a file that is there whole, or not at all, and readable by us alone.
+
+    A path that is no regular file (a pipe, a device) is written as it is.
+    """
+    if file is None or str(file) == "-":
+        sys.stdout.flush()
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    elif file.exists() and not file.is_file():
+        with file.open("wb") as opened:
+            yield opened
+    else:
+        descriptor, beside = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+        try:
+            with open(descriptor, "wb") as opened:
+                yield opened
+                opened.flush()
+                os.fsync(descriptor)
+            Path(beside).replace(file)
+        finally:
+            Path(beside).unlink(missing_ok=True)
+
+
+async def heads_of(store: Store, tenants: AsyncIterator[str]) -> dict[str, Head]:
+    """The heads of these tenants, in their order. Raises Unknown for one without a ledger."""
+    heads: dict[str, Head] = {}
+    page: list[str] = []
+
+    async def read_page() -> None:
+        found = await store.heads(page)
+        for tenant in page:
+            if tenant not in found:
+                raise Unknown(f"{tenant} has no ledger")
+            heads[tenant] = found[tenant]
+        page.clear()
+
+    async for tenant in tenants:
+        page.append(tenant)
+        if len(page) == TENANTS_PAGE:
+            await read_page()
+    await read_page()
+    return heads
+
+
+async def export_to(store: Store, tenants: Iterable[str], file: BinaryIO, tell: Tell) -> int:
+    """Write the tenants' ledgers, verified on their way out; how many receipts. Raises BrokenChain."""
+    done = 0
+    for tenant in tenants:
+        async for line in export(store, tenant):
+            file.write(line)
+            done += 1
+            if done % TELL_LINES == 0:
+                tell(done)
+    return done
+
+
+async def import_from(store: Store, lines: Iterator[bytes]) -> tuple[Imported, ...]:
+    """
+    Verify the lines and append what the store lacks, batch by batch: what a failed import appended is kept.
+
+    Raises BrokenChain, NotCanonical, LedgerNewerThanCode, StoreUnavailable.
+    """
+    taking, taken = Import(store), 0
+    while batch := list(islice(lines, BATCH_LINES)):
+        try:
+            taken += await taking.take(batch)
+        except NotCanonical as error:
+            raise NotCanonical(f"lines {taken + 1} to {taken + len(batch)}: {error}") from error
+    return await taking.close()

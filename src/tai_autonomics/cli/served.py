@@ -1,0 +1,161 @@
+"""Ledgers asked of a running service, with a bearer token."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+import typer
+from msgspec import Raw, Struct
+
+from tai_autonomics.errors import Forbidden, Malformed, StoreUnavailable, Unauthenticated, Unknown
+
+TIMEOUT_SECONDS: Final = 30.0
+PAGE: Final = 1000
+TOKEN_BYTES_MAX: Final = 16 * 1024
+
+T = TypeVar("T")
+
+
+class _Problem(Struct):
+    """What the service says of a request that it did not carry out (RFC 9457, the members we show)."""
+
+    reason: str
+    detail: str
+    next_step: str = ""
+
+
+class _Receipts(Struct):
+    items: list[Raw]
+    next: str | None
+
+
+class _Tenants(Struct):
+    items: list[dict[str, Any]]
+    next: str | None
+
+
+class Erased(Struct):
+    """The receipt of an erasure, and whether the part is gone from the store's journal too."""
+
+    receipt: Raw
+    hash: str
+    journal: str
+
+
+@asynccontextmanager
+async def connect(url: str, token_file: Path) -> AsyncIterator["Served"]:
+    """Raises what a look at the options can tell: BadParameter, OSError."""
+    place = urlsplit(url)
+    if place.scheme not in ("http", "https") or not place.hostname:
+        raise typer.BadParameter(f"--url {url!r} is not http(s)://host:port")
+    with token_file.open("rb") as opened:
+        token = opened.read(TOKEN_BYTES_MAX).decode("ascii", "replace").strip()
+    if not token.isascii() or not token.isprintable() or not token:
+        raise typer.BadParameter(f"--token-file {token_file} does not hold a token")
+    async with httpx.AsyncClient(
+        base_url=url,
+        headers={"Authorization": f"Bearer {token}"},
+        timeout=TIMEOUT_SECONDS,
+        # A proxy cannot reach this machine's own loopback.
+        trust_env=not _is_loopback(place.hostname),
+    ) as client:
+        yield Served(client)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class Served:
+    """What `Stored` answers, from a service. Lines are as an export has them, without the line feed."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def receipts(
+        self, tenant: str, *, after: int, limit: int, type: str | None, subject: str | None
+    ) -> AsyncIterator[bytes]:
+        asked = {"after": str(after), "type": type, "subject": subject}
+        query = {name: value for name, value in asked.items() if value is not None}
+        while limit > 0:
+            query["limit"] = str(min(limit, PAGE))
+            page = await self._ask(f"/v1/tenants/{tenant}/receipts", query, _Receipts)
+            for item in page.items:
+                yield bytes(item)
+            limit -= len(page.items)
+            if page.next is None:
+                return
+            query.pop("after", None)
+            query["cursor"] = page.next
+
+    async def receipt(self, tenant: str, seq: int | None) -> bytes:
+        """The receipt, or the newest for None. Raises Unknown."""
+        return bytes(await self._ask(f"/v1/tenants/{tenant}/receipts/{'head' if seq is None else seq}", {}, Raw))
+
+    async def tenants(self) -> AsyncIterator[dict[str, Any]]:
+        query = {"limit": str(PAGE)}
+        while True:
+            page = await self._ask("/v1/tenants", query, _Tenants)
+            for item in page.items:
+                yield item
+            if page.next is None:
+                return
+            query["cursor"] = page.next
+
+    async def tenant(self, tenant: str) -> dict[str, Any]:
+        """What is in force for the tenant. Raises Unknown."""
+        document: dict[str, Any] = await self._ask(f"/v1/tenants/{tenant}", {}, dict)
+        return document
+
+    async def erase(self, tenant: str, *, seq: int, part: str, reason: str | None, key: str) -> Erased:
+        """Raises Unknown when there is no such receipt, or no such part of it."""
+        body: dict[str, Any] = {"seq": seq, "part": part}
+        if reason is not None:
+            body["reason"] = reason
+        request = self._client.build_request(
+            "POST", f"/v1/tenants/{tenant}/erasures", json=body, headers={"Idempotency-Key": key}
+        )
+        return await self._send(request, Erased)
+
+    async def _ask(self, path: str, query: dict[str, str], type: type[T]) -> T:
+        return await self._send(self._client.build_request("GET", path, params=query), type)
+
+    async def _send(self, request: httpx.Request, type: type[T]) -> T:
+        try:
+            response = await self._client.send(request)
+        except httpx.HTTPError as error:
+            why = str(error) or error.__class__.__name__
+            raise StoreUnavailable(f"{self._client.base_url} does not answer: {why}") from error
+        try:
+            if response.is_success:
+                return msgspec.json.decode(response.content, type=type)
+            problem = msgspec.json.decode(response.content, type=_Problem)
+        except msgspec.DecodeError as error:
+            raise StoreUnavailable(
+                f"{self._client.base_url} answered {response.status_code}, and not as this service does"
+            ) from error
+        raise _error_of(response.status_code, problem)
+
+
+def _error_of(status: int, problem: _Problem) -> Exception:
+    match status, problem:
+        case 401, _:
+            return Unauthenticated(problem.reason, problem.detail)
+        case 403, _Problem(reason="role_forbidden" | "tenant_forbidden"):
+            return Forbidden(problem.reason, problem.detail)
+        case 404, _:
+            return Unknown(problem.detail)
+        case ((400 | 409 | 413 | 422), _):
+            return Malformed(problem.reason, problem.detail)
+        case 403, _:
+            return Unknown(f"refused: {problem.reason}: {problem.detail}")
+        case _:
+            return StoreUnavailable(f"{problem.reason}: {problem.detail}")

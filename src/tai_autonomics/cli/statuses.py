@@ -1,0 +1,49 @@
+"""Exit statuses, and which error ends a command with which."""
+
+from enum import IntEnum
+from typing import Final
+
+from tai_autonomics.errors import (
+    BrokenChain,
+    InvalidPlans,
+    InvalidSetting,
+    NotCanonical,
+    Unavailable,
+    Unknown,
+)
+
+
+class ExitStatus(IntEnum):
+    """What a caller's script learns; 69 and 78 are those of sysexits.h."""
+
+    YES = 0
+    WRONG = 1
+    UNCLEAR = 2
+    STORE_UNAVAILABLE = 69
+    CONFIGURATION = 78
+    INTERRUPTED = 130
+    """128 + SIGINT, as a shell reports it."""
+    PIPE_CLOSED = 141
+    """128 + SIGPIPE; whoever read our output has had enough."""
+
+
+EPILOG: Final = (
+    "Exit status: 0 yes; 1 checked and wrong; 2 cannot tell, or usage; 69 store unavailable; 78 configuration."
+)
+
+
+def status_of(error: BaseException) -> ExitStatus:
+    """The status of a command that ended in `error`."""
+    match error:
+        case InvalidSetting() | InvalidPlans():
+            return ExitStatus.CONFIGURATION
+        case Unavailable():
+            return ExitStatus.STORE_UNAVAILABLE
+        case BrokenChain() | NotCanonical() | Unknown():
+            return ExitStatus.WRONG
+        case KeyboardInterrupt():
+            return ExitStatus.INTERRUPTED
+        case BrokenPipeError():
+            return ExitStatus.PIPE_CLOSED
+        case _:
+            return ExitStatus.UNCLEAR
