@@ -471,7 +471,7 @@ def _cancel(command: Cancel, state: EntitlementState, now: Moment) -> Accepted[E
 
 
 def _renew(command: Renew, state: EntitlementState, now: Moment) -> Accepted[EntitlementEvent] | Refused:
-    floor = max(now, state.expires_at or now)
+    floor = state.expires_at or now  # a term that is over has expired before anything else was decided
     if command.expires_at <= floor:
         return _too_early(command.expires_at, floor)
     ends_at = None if state.ends_at is None else _earlier(state.cancellation_date, command.expires_at)

@@ -317,7 +317,7 @@ def effective_plan(state: TenantState, plans: Plans) -> Plan | None:
 
 def check(checks: tuple[Check, ...], state: TenantState, *, now: Moment, plans: Plans) -> tuple[CheckResult, ...]:
     """What would be decided at `now`, after the timers due by then. Writes nothing."""
-    current = _after_timers(state, now)
+    current = after_timers(state, now)
     plan = highest(current.in_service, plans)
     return tuple(_checked(each, current, plan, now, plans) for each in checks)
 
@@ -488,7 +488,7 @@ def _command_of(timer: Timer) -> EntitlementTimer:
             return ApplyPlanChange(entitlement_id, timer.due)
 
 
-def _after_timers(state: TenantState, now: Moment) -> TenantState:
+def after_timers(state: TenantState, now: Moment) -> TenantState:
     """
     The state once every timer due by then is decided, without its events.
 

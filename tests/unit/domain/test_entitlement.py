@@ -131,7 +131,8 @@ def test_a_requested_plan_that_was_retired_since_is_not_granted() -> None:
 
 def test_a_grant_ahead_is_scheduled_and_becomes_active_at_its_time() -> None:
     scheduled = given().when(Grant(ENT, PRO, effective_at=LATER)).then(EntitlementScheduled(ENT, PRO, LATER))
-    scheduled.when(Activate(ENT, LATER), at=LATER).then(EntitlementActivated(ENT), ON)
+    active = scheduled.when(Activate(ENT, LATER), at=LATER).then(EntitlementActivated(ENT), ON)
+    assert active.state.entitlements[ENT] == EntitlementState("active", PRO)
 
 
 @pytest.mark.parametrize("effective_at", [NOW, EARLIER])

@@ -32,6 +32,7 @@ def test_an_offered_plan_wins_over_a_retired_one_of_its_rank() -> None:
 
 def test_at_most_ten_names_are_shown() -> None:
     assert shown(["a", "b"]) == "a, b"
+    assert shown([f"p{n}" for n in range(10)]) == "p0, p1, p2, p3, p4, p5, p6, p7, p8, p9"
     assert shown([f"p{n}" for n in range(12)]) == "p0, p1, p2, p3, p4, p5, p6, p7, p8, p9 and 2 more"
 
 

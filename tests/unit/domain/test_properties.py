@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.builders import BIG, FREE, NOW, PRO, plan, plans, quota
 
 from tai_autonomics.domain.decider import Accepted, fold
-from tai_autonomics.domain.entitlement import FINAL, IN_SERVICE, EntitlementState, TimerKind
+from tai_autonomics.domain.entitlement import FINAL, FROM, IN_SERVICE, EntitlementState, TimerKind
 from tai_autonomics.domain.moments import Moment, datetime_of, plus_seconds
 from tai_autonomics.domain.plans import COUNT_MAX, Per, Plans
 from tai_autonomics.domain.quota import QuotaConsumed, QuotaReleased, QuotaReset
@@ -60,22 +60,24 @@ FILES = (
 STEPS_SECONDS = (0, 1, 59, 3_600, 86_400, 31 * 86_400)
 
 ids = st.sampled_from(["e1", "e2", "e3", "e4", "e5"])
-names = st.sampled_from([FREE, PRO, BIG, "gold"])
-quotas = st.sampled_from(["a", "b", "c", "d"])
-amounts = st.one_of(st.integers(1, 6), st.just(COUNT_MAX))
-offsets = st.one_of(st.none(), st.sampled_from([-86_400, 0, 1, 3_600, 86_400, 40 * 86_400]))
-commands = st.one_of(
-    st.builds(lambda i: Verify(i), ids),
-    st.builds(Request, ids, names, offsets),
-    st.builds(Grant, ids, st.one_of(st.none(), names), offsets, offsets, offsets),
-    st.builds(ChangePlan, ids, names, offsets, offsets),
-    st.builds(Cancel, ids, offsets, offsets),
-    st.builds(Renew, ids, st.sampled_from([1, 86_400, 40 * 86_400, 80 * 86_400]), offsets),
-    *(st.builds(kind, ids, offsets) for kind in (Reject, Suspend, Resume, Reinstate, Revoke)),
-    *[st.builds(Consume, quotas, amounts, st.one_of(st.none(), ids))] * 3,
-    st.builds(Release, quotas, amounts),
-    st.builds(Reset, quotas),
-)
+names = st.sampled_from([FREE, PRO, BIG, BIG, "gold"])
+quotas = st.sampled_from(["a", "a", "b", "c", "d"])
+amounts = st.sampled_from([1, 1, 2, 3, 9, COUNT_MAX])
+offsets = st.sampled_from([None, None, 1, 3_600, 86_400, 40 * 86_400, 0, -86_400])
+observed = st.sampled_from([None, None, None, 0, 0, -1, 301])
+lifecycle = {
+    Verify: (),
+    Request: (names,),
+    Grant: (st.one_of(st.none(), names), offsets, offsets),
+    Reject: (),
+    ChangePlan: (names, offsets),
+    Suspend: (),
+    Resume: (),
+    Cancel: (offsets,),
+    Reinstate: (),
+    Renew: (st.sampled_from([1, 86_400, 40 * 86_400, 80 * 86_400]),),
+    Revoke: (),
+}
 
 
 def at(command: Command, now: Moment) -> Command:
@@ -130,9 +132,40 @@ class TenantHistory(RuleBasedStateMachine):
     def begin(self, granted: str) -> None:
         self.decided(Grant("e1", granted))
 
-    @rule(command=commands, seconds=st.sampled_from(STEPS_SECONDS))
-    def submit(self, command: Command, seconds: int) -> None:
+    @rule(data=st.data(), entitlement_id=ids)
+    def change_anyhow(self, data: st.DataObject, entitlement_id: str) -> None:
+        self.change(data, entitlement_id, fitting=False)
+
+    @rule(data=st.data(), entitlement_id=ids)
+    def change_as_allowed(self, data: st.DataObject, entitlement_id: str) -> None:
+        """What the entitlement's state allows, or else a history hardly leaves its first state."""
+        self.change(data, entitlement_id, fitting=True)
+
+    @rule(data=st.data(), entitlement_id=st.sampled_from(["e1", "e2"]))
+    def change_one_again(self, data: st.DataObject, entitlement_id: str) -> None:
+        self.change(data, entitlement_id, fitting=True)
+
+    @rule(name=quotas, amount=amounts, entitlement_id=st.one_of(st.none(), st.none(), ids))
+    def use(self, name: str, amount: int, entitlement_id: str | None) -> None:
+        self.submit(Consume(name, amount, entitlement_id))
+
+    @rule(command=st.one_of(st.builds(Release, quotas, amounts), st.builds(Reset, quotas)))
+    def give_back(self, command: Release | Reset) -> None:
+        self.submit(command)
+
+    @rule(seconds=st.sampled_from(STEPS_SECONDS))
+    def wait(self, seconds: int) -> None:
         self.now = plus_seconds(self.now, seconds)
+
+    def change(self, data: st.DataObject, entitlement_id: str, *, fitting: bool) -> None:
+        status = self.state.entitlements.get(entitlement_id, EntitlementState()).status
+        kinds = [kind for kind in lifecycle if not fitting or status in FROM[kind]]
+        if len(kinds) > 2 and fitting:
+            kinds.remove(Revoke)
+        kind = data.draw(st.sampled_from(kinds or list(lifecycle)))
+        self.submit(data.draw(st.builds(kind, st.just(entitlement_id), *lifecycle[kind], observed)))
+
+    def submit(self, command: Command) -> None:
         asked = at(command, self.now)
         foretold = self.foretell(asked)
         for _ in range(20):
@@ -153,7 +186,7 @@ class TenantHistory(RuleBasedStateMachine):
         match command:
             case Consume(name, amount, entitlement_id):
                 asked = Check(entitlement_id, quota=name, amount=amount)
-            case Verify(entitlement_id):
+            case Verify(entitlement_id, None):
                 asked = Check(entitlement_id)
             case _:
                 return None
@@ -232,4 +265,4 @@ class TenantHistory(RuleBasedStateMachine):
 
 
 TestTenantHistory = TenantHistory.TestCase
-TestTenantHistory.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestTenantHistory.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)

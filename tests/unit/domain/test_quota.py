@@ -118,6 +118,18 @@ def test_a_changed_period_starts_a_new_window_even_at_the_same_start() -> None:
     then.then(QuotaConsumed(CALLS, 1, 1, "month", 100, first, moment("2027")))
 
 
+def test_a_new_window_has_crossed_no_threshold() -> None:
+    first = moment("2026-12-01")
+    daily = given(*in_service()).under(with_quota(100, thresholds=(80,))).when(Consume(CALLS, 80), at=first).and_then
+    monthly = daily.under(with_quota(100, thresholds=(80,), per="month"))
+    monthly.when(Consume(CALLS, 80), at=first).then(
+        QuotaConsumed(CALLS, 80, 80, "month", 100, first, moment("2027")), crossed(80, 80)
+    )
+    assert daily.when(Reset(CALLS), at=TOMORROW).and_then.state.quotas[CALLS].crossed == ()
+    under_month = monthly.when(Reset(CALLS), at=first).and_then
+    assert under_month.state.quotas[CALLS] == QuotaUse(0, "month", first, moment("2027"))
+
+
 def test_a_plan_change_carries_use_over() -> None:
     history = (
         *in_service(plan=BIG),
