@@ -119,10 +119,6 @@ def _parse_store(text: str) -> str:
     return text
 
 
-def _directory_url(directory: Path) -> str:
-    return f"sqlite:///{directory}/tai.db"
-
-
 IN_MEMORY: Final = "sqlite://:memory:"
 _PATH: Final = Form("a path", _parse_path)
 _HOST: Final = _text(r"[A-Za-z0-9.:-]{1,253}", "an address or a host name")

@@ -123,6 +123,7 @@ def test_a_number_is_plain_digits_within_its_bounds(port: str) -> None:
         ("TAI_DATA_DIR", "s3://bucket"),
         ("PLANS_FILE", "https://example.com/plans.yaml"),
         ("JWT_KEYS", "https://issuer.example/jwks.json"),
+        ("JWT_KEYS", "a\nb"),
         ("JWT_ISSUER", "a b"),
         ("JWT_LEEWAY_SECONDS", "301"),
         ("JWT_LEEWAY_SECONDS", "nan"),

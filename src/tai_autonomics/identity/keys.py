@@ -53,7 +53,7 @@ class Keys(Struct, frozen=True):
         return f"Keys({', '.join(self.public)})"
 
 
-class _Refused(Exception):  # noqa: N818 (says what was done with one key of a file)
+class _Refused(Exception):
     """Why a key cannot be used; never holds a part of the key."""
 
 

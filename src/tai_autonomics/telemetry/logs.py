@@ -7,6 +7,7 @@ library's logging, passes structlog.
 """
 
 import logging
+import sys
 import traceback
 from collections.abc import Mapping, MutableMapping
 from typing import Any, BinaryIO, Final, Literal
@@ -103,6 +104,8 @@ class Logs:
         self._writer.close()
 
     def _stamp(self, _: object, method: str, event: _Event) -> _Event:
+        if event.pop("exc_info", False):
+            event["error"] = sys.exception()
         return {"severity": method, "time": self._clock.now(), "message": event.pop("event"), **event}
 
     def _dropped_line(self, count: int) -> bytes:

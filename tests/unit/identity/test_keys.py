@@ -84,6 +84,8 @@ def test_keys_for_encryption_are_passed_over(file: Path) -> None:
     ("entry", "why"),
     [
         ({"kty": "oct", "k": "c2VjcmV0"}, "shared secret"),
+        ({"kty": "oct"}, "shared secret"),
+        (jwk(k="c2VjcmV0"), "shared secret"),
         ({**jwk(), "d": "c2VjcmV0"}, "private key"),
         (jwk(x="c2VjcmV0"), "no key of"),
         (jwk(x=None), "no key of"),
@@ -210,6 +212,23 @@ def test_the_first_start_makes_a_key_that_only_we_can_read(tmp_path: Path) -> No
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     assert [path.name for path in file.parent.iterdir()] == [keys.KEY_FILE]
     assert [made.signing.key_id if made.signing else ""] == list(made.public)
+
+
+def test_our_key_is_on_disk_before_it_has_its_name_and_its_name_before_it_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    fsync, link = os.fsync, os.link
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: (steps.append("directory" if is_directory(fd) else "key"), fsync(fd))[1]
+    )
+    monkeypatch.setattr(os, "link", lambda *names: (steps.append("name"), link(*names))[1])
+    first_start_key(tmp_path)
+    assert steps == ["key", "name", "directory"]
+
+
+def is_directory(descriptor: int) -> bool:
+    return stat.S_ISDIR(os.fstat(descriptor).st_mode)
 
 
 def test_the_next_start_reads_the_same_key(tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ import json
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from tests.unit.identity.issuer import (
     ABSENT,
@@ -73,6 +74,12 @@ def test_a_token_without_kid_is_tried_only_when_there_is_one_key() -> None:
 @pytest.mark.parametrize("kid", ["k2", "", "../../../dev/null", "k1\0", "' OR 1=1 --", None, 1, ["k1"], {"k1": 1}])
 def test_a_kid_that_names_no_key_is_refused(kid: object) -> None:
     assert refused(token(header={"kid": kid})) == "unauthenticated"
+
+
+@pytest.mark.parametrize("kid", [None, 1, True])
+def test_a_kid_is_text(kid: object) -> None:
+    one = TokenVerifier({str(kid): public("EdDSA")}, ISSUANCE, MovableClock())
+    assert refused(token(header={"kid": kid}), one) == "unauthenticated"
 
 
 @pytest.mark.parametrize(
@@ -273,7 +280,7 @@ def test_a_header_is_one_strict_json_object(header: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "spoil", ["{}.x", "{}=", " {}", "{} ", "{}\n", "x.{}", ".{}", "{}.", "", ".", "..", "a.b", "é{}"]
+    "spoil", ["{}.x", "{}=", " {}", "{} ", "{}\n", "x.{}", ".{}", "{}.", "", ".", "..", "a.b", "é{}", "\ud800{}"]
 )
 def test_a_token_is_three_parts_of_base64url(spoil: str) -> None:
     assert refused(spoil.format(token())) == "unauthenticated"
@@ -283,6 +290,19 @@ def test_unused_bits_at_the_end_of_a_part_are_refused() -> None:
     good = token()
     twin = good[:-1] + chr(ord(good[-1]) + 1)
     assert refused(twin) == "signature_invalid"
+
+
+GOOD = {algorithm: token(algorithm) for algorithm in PRIVATE}
+
+
+@given(st.sampled_from(sorted(GOOD)), st.integers(min_value=0), st.sampled_from("AZaz09-_.=+ \n"))
+def test_no_character_of_a_token_can_be_changed(algorithm: str, place: int, character: str) -> None:
+    good, at = GOOD[algorithm], place % len(GOOD[algorithm])
+    assume(good[at] != character)
+    assert refused(good[:at] + character + good[at + 1 :], verifier(algorithm)) in {
+        "unauthenticated",
+        "signature_invalid",
+    }
 
 
 def test_an_oversized_token_is_refused_before_it_is_read() -> None:
@@ -307,11 +327,13 @@ def test_a_verified_token_is_not_verified_again_within_a_minute() -> None:
 
 
 def test_a_kept_token_ends_with_its_exp() -> None:
-    clock = MovableClock()
-    one, short = verifier(clock=clock), token(exp=NOW_SECONDS + 5)
+    keys, clock = {"k1": public("EdDSA")}, MovableClock()
+    one, short = TokenVerifier(keys, ISSUANCE, clock), token(exp=NOW_SECONDS + 5)
     assert verify(short, one) == ROBOT
+    keys.clear()
     clock.move(34.9)
     assert verify(short, one) == ROBOT
+    keys["k1"] = public("EdDSA")
     clock.move(0.1)
     assert refused(short, one) == "token_expired"
 
@@ -366,6 +388,14 @@ def test_a_token_that_we_mint_is_verified(tmp_path: Path) -> None:
     assert verify(bearer, TokenVerifier(keys.public, ISSUANCE, MovableClock())) == Caller(
         "admin", frozenset({"admin"}), frozenset({"a", "b"})
     )
+
+
+def test_a_token_that_we_mint_is_good_at_once_without_leeway(tmp_path: Path) -> None:
+    keys, strict = first_start_key(tmp_path), msgspec.structs.replace(ISSUANCE, leeway_seconds=0)
+    clock = MovableClock()
+    clock.move(0.999999)
+    bearer = minted(keys.signing, issuance=strict, now=clock.now())
+    assert verify(bearer, TokenVerifier(keys.public, strict, clock)).subject == "admin"
 
 
 def minted(signing: object, **changed: object) -> str:

@@ -2,6 +2,8 @@
 
 import io
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 
@@ -87,6 +89,35 @@ def test_a_stream_that_fails_costs_its_lines_which_are_told_when_it_works_again(
     writer.close()
     assert stream.getvalue() == b"kept\ndropped 1\n"
     assert writer.dropped == 1
+
+
+def test_what_was_dropped_is_told_once() -> None:
+    reading, writing = os.pipe()
+    with open(writing, "wb") as stream, open(reading, "rb") as read:
+        writer = LineWriter(stream, dropped_line=dropped_line, lines_max=0)
+        writer.put(b"dropped\n")
+        writer._lines_max = 1
+        writer.put(b"first\n")
+        assert [read.readline(), read.readline()] == [b"first\n", b"dropped 1\n"]
+        writer.put(b"second\n")
+        writer.close()
+        stream.close()
+        assert read.read() == b"second\n"
+
+
+def test_a_process_that_ends_without_closing_has_written_its_lines() -> None:
+    program = (
+        "import sys; from tai_autonomics.telemetry.lines import LineWriter;"
+        "LineWriter(sys.stdout.buffer, dropped_line=bytes).put(b'last words\\n'); sys.exit(3)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (3, b"last words\n", b"")
+
+
+def test_a_closed_writer_leaves_no_thread() -> None:
+    writer = LineWriter(io.BytesIO(), dropped_line=dropped_line)
+    writer.close()
+    assert not writer._thread.is_alive()
 
 
 def test_a_stream_that_was_closed_raises_nowhere() -> None:

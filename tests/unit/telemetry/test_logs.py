@@ -3,6 +3,8 @@
 import io
 import json
 import logging
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -140,6 +142,27 @@ def test_an_error_has_its_traceback_and_no_locals(form: str) -> None:
     assert "Traceback (most recent call last):" in text
     assert "ValueError: deep" in text
     assert "s3cr3t" not in text
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_the_error_at_hand_is_found_by_itself_and_without_locals_too(form: str) -> None:
+    written = Written(form=form)
+    try:
+        fail_holding("s3" + "cr3t")
+    except ValueError:
+        written.logs.log.exception("broken")
+    text = written.text()
+    assert "ValueError: deep" in text
+    assert "s3cr3t" not in text
+
+
+def test_a_log_does_not_load_rich_and_leaves_it_to_others() -> None:
+    program = (
+        "import sys, tai_autonomics.telemetry.logs\n"
+        "assert not [name for name in sys.modules if name.split('.')[0] == 'rich']\n"
+        "import rich.console"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
 def fail_holding(secret: str) -> None:
