@@ -62,7 +62,7 @@ class IdempotencyKeyReused(TaiError):
 
 
 class Overloaded(TaiError):
-    """A bound was met before anything was done. `reason`: rate_limited (one tenant's) or overloaded (the instance's)."""
+    """A bound was met and nothing was done. `reason`: rate_limited (one tenant's), overloaded (the instance's)."""
 
     def __init__(self, reason: str, detail: str, *, retry_after_seconds: int = 1) -> None:
         super().__init__(f"{reason}: {detail}")

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from msgspec import Struct
-from ulid import ULID
 
 from tai_autonomics import __version__
 from tai_autonomics.application.clock import SealingClock
@@ -65,6 +64,8 @@ class SystemEntropy:
         return os.urandom(count)
 
     def ulid(self) -> str:
+        from ulid import ULID  # it brings pydantic along where that is installed: 55 ms of a start
+
         return str(ULID())
 
 
@@ -191,6 +192,7 @@ def limits(settings: Settings) -> Limits:
         push_body_bytes_max=settings.push_body_bytes_max,
         request_seconds=settings.request_seconds_max,
         requests_at_once_max=settings.requests_at_once_max,
+        tenant_rate_per_second=settings.tenant_rate_per_second,
     )
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-
-from tai_autonomics.ledger.chain import verify
 from tests.journey.ledgers import exported
 from tests.journey.service import Service
 from tests.sizes import size
+
+from tai_autonomics.ledger.chain import verify
 
 TENANTS = [f"tenant-{number}" for number in range(8)]
 SENDERS = 16
@@ -69,6 +69,8 @@ def test_nothing_answered_is_lost_and_nothing_is_done_twice_when_the_process_is_
     assert {key: stored.get(key) for key in answered} == answered
     assert len(answered) >= kills
     for tenant in TENANTS:
-        of_tenant = [event for each in receipts if each["receipt"]["tenant"] == tenant for event in each["receipt"]["events"]]
+        of_tenant = [
+            event for each in receipts if each["receipt"]["tenant"] == tenant for event in each["receipt"]["events"]
+        ]
         used = [event["used"] for event in of_tenant if event["type"] == "QuotaConsumed"]
         assert used == list(range(1, len(used) + 1))

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-
 from tests.journey.service import Service
 
 VERIFIER = Path(__file__).parent.parent / "independent_verifier.py"

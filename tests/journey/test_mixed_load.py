@@ -14,10 +14,10 @@ from typing import Any
 
 import httpx
 import pytest
-
-from tai_autonomics.ledger.chain import verify
 from tests.journey.ledgers import exported
 from tests.journey.service import Service
+
+from tai_autonomics.ledger.chain import verify
 
 REQUESTS = 10_000
 TENANTS = 50

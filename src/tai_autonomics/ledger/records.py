@@ -98,7 +98,7 @@ class Leased(Struct, frozen=True, gc=False):
 
 
 class Append(Struct, frozen=True, gc=False):
-    """What one tenant's ledger gains, all or nothing, on the condition that its head is (expected_seq, expected_hash)."""
+    """What one tenant's ledger gains, all or nothing, if its head is still (expected_seq, expected_hash)."""
 
     tenant: str
     expected_seq: int
