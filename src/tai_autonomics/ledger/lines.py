@@ -36,7 +36,7 @@ class Line(Struct, frozen=True):
     parts: tuple[Part, ...]
 
 
-class _Opening(Struct, frozen=True, forbid_unknown_fields=True):
+class _Opening(Struct, frozen=True):
     salt: str
     text: str
 

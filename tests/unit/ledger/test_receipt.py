@@ -107,6 +107,10 @@ def test_everything_else_claims_its_id(type: ReceiptType, reason: str, source: s
     assert claims_id(type=type, reason=f"other_{reason}", source=source)
 
 
+def test_only_a_refusal_leaves_an_id_free() -> None:
+    assert claims_id(type="action_result", reason="action_budget_exhausted", source="api")
+
+
 def test_only_four_reasons_leave_an_id_free() -> None:
     assert len(UNCLAIMED_REASONS) == 4
 
@@ -191,6 +195,12 @@ def test_a_body_of_another_form_is_refused(changes: dict[str, Any]) -> None:
 )
 def test_a_time_has_six_digits_and_is_utc(time: str) -> None:
     assert "is not one in UTC with six digits" in refused(with_(sealed().body, time=time))
+
+
+@pytest.mark.parametrize("opener", [b"[", b'{"a":'])
+def test_a_member_too_deep_to_be_read_is_refused(opener: bytes) -> None:
+    refused(b'{"extra":' + opener * 5_000)
+    refused(sealed().body.replace(b'"events":[', b'"events":[' + opener * 5_000))
 
 
 def test_a_refusal_changes_nothing_so_it_has_no_events() -> None:
