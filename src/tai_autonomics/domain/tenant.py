@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from tai_autonomics.domain.decider import Accepted, Recorded, Refused, fold
 from tai_autonomics.domain.decider import name_of as name_of
-from tai_autonomics.domain.entitlement import INITIAL_STATE as NO_ENTITLEMENT
 from tai_autonomics.domain.entitlement import (
+    FINAL,
     Activate,
     ApplyPlanChange,
     Cancel,
@@ -53,6 +53,7 @@ from tai_autonomics.domain.entitlement import (
     elapse,
     plan_in_service,
 )
+from tai_autonomics.domain.entitlement import INITIAL_STATE as NO_ENTITLEMENT
 from tai_autonomics.domain.entitlement import decide as decide_entitlement
 from tai_autonomics.domain.entitlement import evolve as evolve_entitlement
 from tai_autonomics.domain.gates import (
@@ -322,6 +323,31 @@ def check(checks: tuple[Check, ...], state: TenantState, *, now: Moment, plans: 
     return tuple(_checked(each, current, plan, now, plans) for each in checks)
 
 
+def after_timers(state: TenantState, now: Moment) -> TenantState:
+    """
+    The state once every timer due by then is decided, but for `plan`, which says what was last recorded.
+
+    In one pass: folding them one by one copies the whole tenant for each, and a thousand may be due at one midnight.
+    """
+    if state.due is None or state.due > now:
+        return state
+    entitlements = dict(state.entitlements)
+    in_service = state.in_service
+    for command in map(_command_of, sorted((t for t in state.timers.values() if t.due <= now), key=_order)):
+        before = entitlements[command.entitlement_id]
+        outcome = elapse(command, before, now=now)
+        if isinstance(outcome, Accepted):  # an entitlement that ended has settled its other timers
+            after = fold(evolve_entitlement, before, outcome.events)
+            entitlements[command.entitlement_id] = after
+            in_service = _recounted(in_service, before, after)
+    timers = {
+        key: timer
+        for key, timer in state.timers.items()
+        if timer.due > now and entitlements[_command_of(timer).entitlement_id].status not in FINAL
+    }
+    return TenantState(state.plan, entitlements, in_service, state.quotas, timers, _earliest(timers))
+
+
 def _consume(command: Consume, state: TenantState, now: Moment, plans: Plans) -> Decision:
     subject = Subject("quota", command.quota)
     plan = highest(state.in_service, plans)
@@ -433,7 +459,7 @@ def _evolve_entitlement(state: TenantState, event: EntitlementEvent) -> TenantSt
         in_service=_recounted(state.in_service, before, after),
         quotas=state.quotas,
         timers=timers,
-        due=min((timer.due for timer in timers.values()), default=None),
+        due=_earliest(timers),
     )
 
 
@@ -463,6 +489,10 @@ def _timers_after(timers: dict[str, Timer], changes: tuple[SetTimer | SettleTime
     return after
 
 
+def _earliest(timers: dict[str, Timer]) -> Moment | None:
+    return min((timer.due for timer in timers.values()), default=None)
+
+
 def _set(event: EntitlementEvent, kind: TimerKind, due: Moment | None) -> SetTimer | SettleTimer:
     return _settle(event, kind) if due is None else SetTimer(f"entitlement/{event.entitlement_id}", kind, due)
 
@@ -486,26 +516,6 @@ def _command_of(timer: Timer) -> EntitlementTimer:
             return Activate(entitlement_id, timer.due)
         case "plan_change":
             return ApplyPlanChange(entitlement_id, timer.due)
-
-
-def after_timers(state: TenantState, now: Moment) -> TenantState:
-    """
-    The state once every timer due by then is decided, without its events.
-
-    In one pass: folding them one by one copies the whole tenant for each, and a thousand may be due at one midnight.
-    """
-    if state.due is None or state.due > now:
-        return state
-    entitlements = dict(state.entitlements)
-    in_service = state.in_service
-    for command in map(_command_of, sorted((t for t in state.timers.values() if t.due <= now), key=_order)):
-        before = entitlements[command.entitlement_id]
-        outcome = elapse(command, before, now=now)
-        if isinstance(outcome, Accepted):  # an entitlement that ended has settled its other timers
-            after = fold(evolve_entitlement, before, outcome.events)
-            entitlements[command.entitlement_id] = after
-            in_service = _recounted(in_service, before, after)
-    return replace(state, entitlements=entitlements, in_service=in_service)
 
 
 def _checked(asked: Check, state: TenantState, plan: Plan | None, now: Moment, plans: Plans) -> CheckResult:

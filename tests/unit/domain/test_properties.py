@@ -36,6 +36,7 @@ from tai_autonomics.domain.tenant import (
     TenantState,
     Timer,
     Verify,
+    after_timers,
     check,
     claims,
     decide,
@@ -168,12 +169,14 @@ class TenantHistory(RuleBasedStateMachine):
     def submit(self, command: Command) -> None:
         asked = at(command, self.now)
         foretold = self.foretell(asked)
+        expected = after_timers(self.state, self.now)
         for _ in range(20):
             timer = next_timer(self.state, self.now)
             if timer is None:
                 break
             assert isinstance(self.decided(timer).outcome, Accepted)
         assert next_timer(self.state, self.now) is None
+        assert self.state == msgspec.structs.replace(expected, plan=self.state.plan)
         decision = self.decided(asked)
         assert foretold in (None, isinstance(decision.outcome, Accepted))
 
