@@ -37,6 +37,8 @@ from tai_autonomics.domain.tenant import (
     EffectivePlanChanged,
     Limit,
     TenantState,
+    Timer,
+    after_timers,
     check,
     decide,
     evolve,
@@ -182,3 +184,12 @@ def test_a_check_agrees_with_deciding_every_timer_first() -> None:
             Check(quota=CALLS, amount=50),
         ):
             assert ask(state, asked, at=at) == ask(decided, asked, at=at)
+
+
+def test_what_ended_has_no_timer_left_in_the_state_as_of_now() -> None:
+    held = (*in_service(expires_at=LATER), EntitlementPlanChangeScheduled(ENT, BIG, LATEST))
+    state = given(*held, EntitlementGranted("ent_2", FREE, LATEST)).state
+    assert after_timers(state, NOW) == state
+    ended = after_timers(state, LATER)
+    assert list(ended.timers.values()) == [Timer("entitlement/ent_2", "expire", LATEST)]
+    assert (ended.due, ended.in_service, ended.plan) == (LATEST, {FREE: 1}, PRO)
