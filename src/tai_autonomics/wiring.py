@@ -100,15 +100,20 @@ class PlansInForce:
 
     async def read(self) -> Plans:
         """Put the file in force. Raises InvalidPlans, InvalidSetting, StoreUnavailable; then nothing changes."""
-        name, text = plans(self._settings)
-        load(text, name=name)
         newest = await self._store.newest_policy()
-        if newest is not None:
-            text = carry_over(text, newest[1])
-        read = load(text, name=name)
+        # In a thread: a large file takes seconds, and requests go on.
+        text, read = await asyncio.to_thread(self._parse, None if newest is None else newest[1])
         await self._store.keep_policy(read.digest, text, moment_of(self._clock.now()))
         self._plans = read
         return read
+
+    def _parse(self, previous: bytes | None) -> tuple[bytes, Plans]:
+        name, text = plans(self._settings)
+        read = load(text, name=name)
+        if previous is None:
+            return text, read
+        carried = carry_over(text, previous)
+        return carried, read if carried is text else load(carried, name=name)
 
 
 def plans(settings: Settings) -> tuple[str, bytes]:
