@@ -37,6 +37,18 @@ SETTINGS: Final = (
 )
 
 
+def _migrations() -> tuple[tuple[int, str], ...]:
+    folder = files("tai_autonomics.stores") / "schema" / "sqlite"
+    scripts = sorted(
+        (entry.name, entry.read_text("utf-8")) for entry in folder.iterdir() if entry.name.endswith(".sql")
+    )
+    return tuple((int(name.split("_")[0]), script) for name, script in scripts)
+
+
+MIGRATIONS: Final = _migrations()
+"""Number and script, in order."""
+
+
 def claim(path: Path) -> int:
     """
     Take the exclusive lock that makes this process the file's only writer, and return its descriptor.
@@ -77,7 +89,9 @@ def _create(path: Path) -> None:
 def connect(
     path: Path | None, *, read_only: bool = False, factory: type[sqlite3.Connection] = sqlite3.Connection
 ) -> sqlite3.Connection:
-    """A connection in autocommit mode to the file, or to a fresh database in memory (None)."""
+    """A connection in autocommit mode to the file, or to a fresh database in memory (None). Makes no file."""
+    if path is not None and not path.exists():
+        raise StoreUnavailable(f"no ledger at {path}")
     mode = "ro" if read_only else "rw"
     address = ":memory:" if path is None else f"{path.absolute().as_uri()}?mode={mode}"
     connection = sqlite3.connect(
@@ -98,7 +112,7 @@ def migrate(connection: sqlite3.Connection, place: str) -> None:
     """Bring the schema to this release's. Raises LedgerNewerThanCode when it is a later release's."""
     version = _checked_version(connection, place)
     connection.execute("PRAGMA journal_mode = WAL")
-    for number, script in _migrations():
+    for number, script in MIGRATIONS:
         if number > version:
             connection.executescript(
                 f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number};"
@@ -108,7 +122,7 @@ def migrate(connection: sqlite3.Connection, place: str) -> None:
 
 def check_readable(connection: sqlite3.Connection, place: str) -> None:
     """For a connection that may not migrate: raises LedgerNewerThanCode, or StoreUnavailable when it is too old."""
-    if _checked_version(connection, place) < _migrations()[-1][0]:
+    if _checked_version(connection, place) < MIGRATIONS[-1][0]:
         raise StoreUnavailable(f"{place} has the schema of an older release: start the service once, which upgrades it")
 
 
@@ -120,15 +134,7 @@ def _checked_version(connection: sqlite3.Connection, place: str) -> int:
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if tables and application != APPLICATION_ID:
         raise StoreUnavailable(f"{place} is a database of another program")
-    known = _migrations()[-1][0]
+    known = MIGRATIONS[-1][0]
     if version > known:
         raise LedgerNewerThanCode(f"{place} has schema {version}; this release knows {known}: use a newer release")
     return int(version)
-
-
-def _migrations() -> list[tuple[int, str]]:
-    folder = files("tai_autonomics.stores") / "schema" / "sqlite"
-    scripts = sorted(
-        (entry.name, entry.read_text("utf-8")) for entry in folder.iterdir() if entry.name.endswith(".sql")
-    )
-    return [(int(name.split("_")[0]), script) for name, script in scripts]

@@ -43,7 +43,14 @@ UPSERT_DUE: Final = _widths(
     6,
 )
 INSERT_PARTS: Final = _widths("INSERT INTO parts (tenant, seq, name, salt, text) VALUES ROWS", 5)
-DELETE_PARTS: Final = _widths("DELETE FROM parts WHERE (tenant, seq, name) IN (VALUES ROWS)", 3)
+# The new row is as long as the old one, so that SQLite overwrites it in its place.
+ERASE_PARTS: Final = _widths(
+    """
+    UPDATE parts SET erased = 1, salt = zeroblob(length(salt)), text = zeroblob(length(text))
+    WHERE (tenant, seq, name) IN (VALUES ROWS)
+    """,
+    3,
+)
 UPSERT_SNAPSHOTS: Final = _widths(
     """
     INSERT INTO snapshots (tenant, seq, ledger, hash, time, state_version, state) VALUES ROWS
@@ -98,7 +105,8 @@ SELECT_TENANTS: Final = """
     SELECT tenant FROM leap WHERE tenant IS NOT NULL LIMIT :limit
 """
 SELECT_PARTS: Final = """
-    SELECT seq, name, salt, text FROM parts WHERE tenant = ? AND seq BETWEEN ? AND ? ORDER BY seq, name
+    SELECT seq, name, salt, text FROM parts
+    WHERE tenant = ? AND seq BETWEEN ? AND ? AND NOT erased ORDER BY seq, name
 """
 SELECT_NEWEST_TIME: Final = "SELECT time FROM receipts ORDER BY id DESC LIMIT 1"
 
@@ -140,7 +148,7 @@ def statements_of(appends: Sequence[Append]) -> list[Statement]:
             [(a.tenant, row.subject, row.kind, row.due, row.due, row.payload) for a in appends for row in a.due],
         ),
         *_batched(INSERT_PARTS, [(a.tenant, *astuple(part)) for a in appends for part in a.parts]),
-        *_batched(DELETE_PARTS, [(a.tenant, gone.seq, gone.name) for a in appends for gone in a.erasures]),
+        *_batched(ERASE_PARTS, [(a.tenant, gone.seq, gone.name) for a in appends for gone in a.erasures]),
         *_batched(UPSERT_SNAPSHOTS, [(a.tenant, *astuple(a.snapshot)) for a in appends if a.snapshot is not None]),
     ]
 

@@ -16,11 +16,14 @@ CREATE TABLE receipts (
 CREATE UNIQUE INDEX receipts_by_seq ON receipts (tenant, seq);
 CREATE UNIQUE INDEX receipts_by_command ON receipts (tenant, command_id) WHERE claims = 1;
 
+-- An erased part's bytes are overwritten where they lie, with as many zeros. Deleting the row would let SQLite move its
+-- neighbours to other pages, and secure_delete forgets the copies left behind in the gaps: erased later, they stay.
 CREATE TABLE parts (
     id INTEGER PRIMARY KEY,
     tenant TEXT NOT NULL,
     seq INTEGER NOT NULL,
     name TEXT NOT NULL,
+    erased INTEGER NOT NULL DEFAULT 0,
     salt BLOB NOT NULL,
     text BLOB NOT NULL
 ) STRICT;
