@@ -54,21 +54,28 @@ def run(arguments: Sequence[str]) -> int:
             # A terminal that cannot show a character must not end a command.
             reconfigure(errors="backslashreplace")
     try:
-        status = _invoke(arguments)
+        status = _status_of(arguments)
         sys.stdout.flush()
+    except OSError as error:
+        # What is still buffered would fail again when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _tell(error)
+        return status_of(error)
+    return status
+
+
+def _status_of(arguments: Sequence[str]) -> int:
+    try:
+        return _invoke(arguments)
     except typer.Exit as exit_:
         return exit_.exit_code
     except typer.TyperException as error:
         return _misused(error)
-    except BrokenPipeError as error:
-        # What is still buffered would fail again when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return status_of(error)
+    except BrokenPipeError:
+        raise
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the rim
         _tell(error)
         return status_of(error)
-    else:
-        return status
 
 
 def _invoke(arguments: Sequence[str]) -> int:
@@ -92,7 +99,7 @@ def _misused(error: typer.TyperException) -> int:
 
 def _tell(error: BaseException) -> None:
     match error:
-        case KeyboardInterrupt():
+        case KeyboardInterrupt() | BrokenPipeError():
             return
         case InvalidSetting() | InvalidPlans():
             lines = str(error).splitlines()
@@ -100,6 +107,8 @@ def _tell(error: BaseException) -> None:
             lines = [str(error)]
         case OSError(strerror=str(why), filename=str(name)):
             lines = [f"{name}: {why}"]
+        case OSError(strerror=str(why)):
+            lines = [why]
         case _:
             lines = [f"{type(error).__name__}: {error} (LOG_LEVEL=debug shows where)"]
     if os.environ.get("LOG_LEVEL", "").lower() == "debug":

@@ -1,15 +1,18 @@
 """`receipts erase`: a decision with its own receipt, made by the running service, or here while none runs."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from msgspec import Raw, Struct
 
 from tai_autonomics.cli.served import Erased
-from tai_autonomics.errors import Unknown
+from tai_autonomics.errors import StoreUnavailable, Unknown
 
 if TYPE_CHECKING:
     from tai_autonomics.settings import Settings
+    from tai_autonomics.wiring import House
 
 BY: Final = "command-line"
 """`cause.by` of what is decided here, where nobody shows a token."""
@@ -26,13 +29,12 @@ def key_of(*, seq: int, part: str) -> str:
 
 async def erase_here(settings: "Settings", tenant: str, *, seq: int, part: str, reason: str | None) -> Erased:
     """Takes the store's write lock. Raises StoreUnavailable while a service runs, Unknown for no such part."""
-    from tai_autonomics import wiring
     from tai_autonomics.application.codec import request_digest
     from tai_autonomics.application.corridor import Submission
     from tai_autonomics.domain.tenant import Erase
 
     asked: dict[str, Any] = {"operation": "erase", "seq": seq, "part": part}
-    async with wiring.house(settings) as house:
+    async with _house(settings) as house:
         found = await house.queries.receipt(tenant, seq)
         if found is None:
             raise Unknown(f"{tenant} has no receipt {seq}")
@@ -52,3 +54,18 @@ async def erase_here(settings: "Settings", tenant: str, *, seq: int, part: str, 
         )
         clean = await house.store.journal_clean()
     return Erased(Raw(answer.receipt.body), answer.receipt.hash, "clean" if clean else "pending")
+
+
+@asynccontextmanager
+async def _house(settings: "Settings") -> "AsyncIterator[House]":
+    from tai_autonomics import wiring
+
+    opened = False
+    try:
+        async with wiring.house(settings) as house:
+            opened = True
+            yield house
+    except StoreUnavailable as error:
+        if opened:
+            raise
+        raise StoreUnavailable(f"{error} (--url URL --token-file FILE)") from error

@@ -3,7 +3,7 @@
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -11,7 +11,9 @@ from typing import BinaryIO, Final
 
 from tai_autonomics.application.ports import Store
 from tai_autonomics.application.transfer import TENANTS_PAGE, Import, Imported, export
+from tai_autonomics.application.transfer import tenants as all_tenants
 from tai_autonomics.cli.progress import Tell
+from tai_autonomics.domain.identifiers import parse_tenant_id
 from tai_autonomics.errors import NotCanonical, Unknown
 from tai_autonomics.ledger.records import Head
 
@@ -45,7 +47,10 @@ def target(file: Path | None) -> Iterator[BinaryIO]:
         with file.open("wb") as opened:
             yield opened
     else:
-        descriptor, beside = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+        try:
+            descriptor, beside = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(file)) from error
         try:
             with open(descriptor, "wb") as opened:
                 yield opened
@@ -75,6 +80,18 @@ async def heads_of(store: Store, tenants: AsyncIterator[str]) -> dict[str, Head]
             await read_page()
     await read_page()
     return heads
+
+
+async def heads_named(store: Store, tenants: Sequence[str] | None) -> dict[str, Head]:
+    """The heads of these tenants, or of every one. Raises Malformed, Unknown."""
+    if not tenants:
+        return await heads_of(store, all_tenants(store))
+
+    async def named() -> AsyncIterator[str]:
+        for tenant in dict.fromkeys(tenants):
+            yield parse_tenant_id(tenant)
+
+    return await heads_of(store, named())
 
 
 async def export_to(store: Store, tenants: Iterable[str], file: BinaryIO, tell: Tell) -> int:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-SHORT_SECONDS: Final = 1.0
-"""Work that ends sooner shows nothing."""
+SHORT_SECONDS: Final = 0.5
+"""On a terminal, work that ends sooner shows nothing."""
 BAR_SECONDS: Final = 0.1
 LINE_SECONDS: Final = 10.0
+"""Elsewhere: until the first line, and between two."""
 
 Unit = Literal["bytes", "receipts"]
 
@@ -35,7 +36,8 @@ class _Display(Protocol):
 def progress(doing: str, *, total: int | None, unit: Unit, shown: bool = True) -> Iterator[Tell]:
     """Tell of work while it is done; `total` None is unknown."""
     started = time.monotonic()
-    due = started + SHORT_SECONDS if shown else float("inf")
+    terminal = sys.stderr.isatty()
+    due = started + (SHORT_SECONDS if terminal else LINE_SECONDS) if shown else float("inf")
     display: _Display | None = None
 
     def tell(done: int, /) -> None:
@@ -44,7 +46,7 @@ def progress(doing: str, *, total: int | None, unit: Unit, shown: bool = True) -
         if now < due:
             return
         if display is None:
-            make: Callable[[str, int | None, Unit, float], _Display] = _Bar if sys.stderr.isatty() else _Lines
+            make: Callable[[str, int | None, Unit, float], _Display] = _Bar if terminal else _Lines
             display = make(doing, total, unit, started)
         display.show(done)
         due = now + display.seconds
@@ -67,7 +69,6 @@ class _Bar:
             MofNCompleteColumn,
             Progress,
             TextColumn,
-            TimeElapsedColumn,
             TimeRemainingColumn,
         )
 
@@ -75,7 +76,6 @@ class _Bar:
             TextColumn("{task.description}"),
             BarColumn(),
             DownloadColumn() if unit == "bytes" else MofNCompleteColumn(),
-            TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=Console(stderr=True),
             transient=True,

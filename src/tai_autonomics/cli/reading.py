@@ -17,11 +17,11 @@ class _Line(Struct):
 
 
 def summary_of(line: bytes) -> str:
-    """Seq, time, what about, what came of it, hash."""
+    """Seq, time, hash, what about, what came of it."""
     shown = msgspec.json.decode(line, type=_Line)
     body = shown.receipt
     subject = f"{body['subject']['kind']}/{body['subject']['id']}"
-    return f"{body['seq']:>6}  {body['time']}  {subject:<24}  {_outcome(body):<32}  {shown.hash}"
+    return f"{body['seq']:>6}  {body['time']}  {shown.hash}  {subject:<24}  {_outcome(body)}"
 
 
 def _outcome(body: dict[str, Any]) -> str:

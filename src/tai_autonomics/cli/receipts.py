@@ -4,29 +4,21 @@ import asyncio
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 import typer
 
 from tai_autonomics.cli.ledgers import Place, ledgers
 from tai_autonomics.cli.options import AsJson, DataDir, Quiet, StoreUrl, Tenant, Tenants, TokenFile, Url, settings_of
-from tai_autonomics.cli.output import Output, counted, fail, rate
+from tai_autonomics.cli.output import Output, counted, rate
 from tai_autonomics.cli.progress import progress
-from tai_autonomics.cli.statuses import EPILOG, ExitStatus
+from tai_autonomics.cli.statuses import EPILOG
 from tai_autonomics.cli.tree import group
 from tai_autonomics.domain.identifiers import parse_tenant_id
-from tai_autonomics.errors import BrokenChain, LedgerNewerThanCode
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from tai_autonomics.application.ports import Store
-    from tai_autonomics.application.transfer import Replayed
-    from tai_autonomics.cli.verifying import TrustedHeads
-    from tai_autonomics.ledger.chain import Verified
-    from tai_autonomics.ledger.records import Head
-    from tai_autonomics.settings import Settings
+    from tai_autonomics.application.transfer import Imported
 
 LIST_LIMIT: Final = 100
 SEQ_MAX: Final = 2**53 - 1
@@ -119,109 +111,15 @@ def verify(
     quiet: Quiet = False,
 ) -> int:
     """Verify whole ledgers: every byte, every link, every part that is there; says which head that rests on."""
+    from tai_autonomics.cli import checking
     from tai_autonomics.cli.verifying import parse_heads
 
     output, heads = Output(json=as_json, quiet=quiet), parse_heads(head or ())
     if file is None:
-        return asyncio.run(_verify_store(settings_of(store=store, data_dir=data_dir), tenant, heads, output))
+        return asyncio.run(checking.verify_store(settings_of(store=store, data_dir=data_dir), tenant, heads, output))
     if tenant or store:
         raise typer.BadParameter("give FILE, or --tenant and --store, not both")
-    return _verify_file(file, heads, output)
-
-
-def _verify_file(file: Path, heads: "TrustedHeads", output: Output) -> int:
-    from tai_autonomics.cli.moving import source
-    from tai_autonomics.cli.verifying import lines_of, verify_lines
-
-    started = time.monotonic()
-    with (
-        source(file) as (opened, size),
-        progress("verifying", total=size, unit="bytes", shown=not output.quiet) as tell,
-    ):
-        try:
-            results = verify_lines(lines_of(opened, tell), heads)
-        except BrokenChain as error:
-            return _broken(error, output)
-    if not results:
-        fail(f"{file}: no receipts, so nothing can be said")
-        return ExitStatus.UNCLEAR
-    for verified in results:
-        _verified(verified, output)
-    if not output.json:
-        count = sum(verified.receipts for verified in results)
-        output.show(None, f"{counted(count, 'receipt')} in {rate(count, time.monotonic() - started)}")
-    return ExitStatus.YES
-
-
-async def _verify_store(settings: "Settings", tenants: list[str] | None, heads: "TrustedHeads", output: Output) -> int:
-    from tai_autonomics.cli.stored import open_store
-    from tai_autonomics.cli.verifying import verify_stored
-    from tai_autonomics.errors import Unknown
-
-    status = ExitStatus.YES
-    async with open_store(settings) as store:
-        try:
-            found = await _heads(store, tenants)
-        except Unknown as error:
-            fail(str(error))
-            return ExitStatus.WRONG if heads.alone or heads.by_tenant else ExitStatus.UNCLEAR
-        trusted = _trusted_of(found, heads)
-        total = sum(each.seq for each in found.values())
-        done = 0
-        with progress("verifying", total=total, unit="receipts", shown=not output.quiet) as tell:
-            for name in found:
-                before = done
-                try:
-                    verified = await verify_stored(store, name, trusted.get(name), lambda at: tell(before + at))  # noqa: B023
-                except BrokenChain as error:
-                    status = _broken(error, output)
-                else:
-                    done += verified.receipts
-                    _verified(verified, output)
-        if not found:
-            fail("the store holds no ledger, so nothing can be said")
-            return ExitStatus.UNCLEAR
-    return status
-
-
-def _trusted_of(found: "dict[str, Head]", heads: "TrustedHeads") -> dict[str, str]:
-    if heads.alone is None:
-        for tenant in heads.by_tenant.keys() - found.keys():
-            raise BrokenChain(tenant=tenant, seq=1, step=8, detail="there is no receipt")
-        return heads.by_tenant
-    if len(found) != 1:
-        raise typer.BadParameter(f"there are {len(found)} ledgers: write --head TENANT=HASH, or name a --tenant")
-    return dict.fromkeys(found, heads.alone)
-
-
-def _verified(verified: "Verified", output: Output) -> None:
-    from tai_autonomics.cli.verifying import said_of
-
-    document = {"tenant": verified.tenant, "verified": True, **_without(msgspec.structs.asdict(verified), "tenant")}
-    output.show(document, said_of(verified))
-
-
-def _broken(error: BrokenChain, output: Output) -> ExitStatus:
-    if output.json:
-        members = {"tenant": error.tenant, "verified": False, "seq": error.seq, "step": error.step}
-        output.show({**members, "detail": error.detail})
-    fail(f"broken: {error}")
-    return ExitStatus.WRONG
-
-
-def _without(members: dict[str, Any], name: str) -> dict[str, Any]:
-    return {key: value for key, value in members.items() if key != name}
-
-
-async def _heads(store: "Store", tenants: list[str] | None) -> "dict[str, Head]":
-    from tai_autonomics.application import transfer
-    from tai_autonomics.cli.moving import heads_of
-
-    async def named() -> "AsyncIterator[str]":
-        for tenant in dict.fromkeys(tenants or ()):
-            yield parse_tenant_id(tenant)
-
-    return await heads_of(store, named() if tenants else transfer.tenants(store))
+    return checking.verify_file(file, heads, output)
 
 
 @app.command(epilog=EPILOG)
@@ -237,27 +135,27 @@ def export(
     quiet: Quiet = False,
 ) -> None:
     """Write ledgers as JSON Lines, verified on their way out."""
-    from tai_autonomics.cli.moving import export_to, target
+    from tai_autonomics.cli.moving import export_to, heads_named, target
     from tai_autonomics.cli.stored import open_store
 
     output, settings = Output(json=as_json, quiet=quiet), settings_of(store=store, data_dir=data_dir)
     into_file = to_file is not None and str(to_file) != "-"
     shown = not quiet and (into_file or not sys.stdout.isatty())
-    started = time.monotonic()
 
-    async def work() -> tuple[int, int]:
+    async def work() -> tuple[int, int, float]:
         async with open_store(settings) as opened:
-            found = await _heads(opened, tenant)
-            total = sum(each.seq for each in found.values())
+            started = time.monotonic()
+            found = await heads_named(opened, tenant)
+            total = sum(head.seq for head in found.values())
             with progress("exporting", total=total, unit="receipts", shown=shown) as tell, target(to_file) as file:
-                return len(found), await export_to(opened, found, file, tell)
+                receipts = await export_to(opened, found, file, tell)
+            return len(found), receipts, time.monotonic() - started
 
-    count, receipts = asyncio.run(work())
+    ledgers_, receipts, seconds = asyncio.run(work())
     if into_file:
-        seconds = time.monotonic() - started
         output.show(
-            {"file": str(to_file), "ledgers": count, "receipts": receipts, "seconds": round(seconds, 3)},
-            f"{to_file}: {counted(count, 'ledger')}, {counted(receipts, 'receipt')}, in {rate(receipts, seconds)}",
+            {"file": str(to_file), "ledgers": ledgers_, "receipts": receipts, "seconds": round(seconds, 3)},
+            f"{to_file}: {counted(ledgers_, 'ledger')}, {counted(receipts, 'receipt')}, in {rate(receipts, seconds)}",
         )
 
 
@@ -275,15 +173,16 @@ def import_receipts(
     from tai_autonomics.cli.verifying import lines_of
 
     output, settings = Output(json=as_json, quiet=quiet), settings_of(store=store, data_dir=data_dir)
-    started = time.monotonic()
-    with source(file) as (opened, size), progress("importing", total=size, unit="bytes", shown=not quiet) as tell:
 
-        async def work() -> Any:
+    async def work() -> "tuple[tuple[Imported, ...], float]":
+        with source(file) as (opened, size):
             async with open_store(settings, read_only=False) as into:
-                return await import_from(into, lines_of(opened, tell))
+                started = time.monotonic()
+                with progress("importing", total=size, unit="bytes", shown=not quiet) as tell:
+                    done = await import_from(into, lines_of(opened, tell))
+                return done, time.monotonic() - started
 
-        done = asyncio.run(work())
-    seconds = time.monotonic() - started
+    done, seconds = asyncio.run(work())
     appended, held = sum(each.appended for each in done), sum(each.held for each in done)
     output.show(
         {"ledgers": done, "appended": appended, "held": held, "seconds": round(seconds, 3)},
@@ -301,51 +200,10 @@ def replay(
     quiet: Quiet = False,
 ) -> int:
     """Rebuild state from receipts alone and compare it with the live state; writes nothing."""
+    from tai_autonomics.cli import checking
+
     output, settings = Output(json=as_json, quiet=quiet), settings_of(store=store, data_dir=data_dir)
-    return asyncio.run(_replay(settings, tenant, output))
-
-
-async def _replay(settings: "Settings", tenants: list[str] | None, output: Output) -> int:
-    from tai_autonomics.application import transfer
-    from tai_autonomics.cli.stored import open_store
-
-    statuses = {ExitStatus.YES}
-    done = 0
-    async with open_store(settings) as store:
-        found = await _heads(store, tenants)
-        total = sum(each.seq for each in found.values())
-        with progress("replaying", total=total, unit="receipts", shown=not output.quiet) as tell:
-            for name, head in found.items():
-                try:
-                    replayed = await transfer.replay(store, name)
-                except BrokenChain as error:
-                    statuses.add(_broken(error, output))
-                except LedgerNewerThanCode as error:
-                    fail(str(error))
-                    statuses.add(ExitStatus.UNCLEAR)
-                else:
-                    assert replayed is not None, "a ledger that has a head has receipts"
-                    statuses.add(_replayed(replayed, output))
-                done += head.seq
-                tell(done)
-    if not found:
-        fail("the store holds no ledger, so nothing can be said")
-        return ExitStatus.UNCLEAR
-    # What is known to be wrong outweighs what nobody can tell.
-    return next(status for status in (ExitStatus.WRONG, ExitStatus.UNCLEAR, ExitStatus.YES) if status in statuses)
-
-
-def _replayed(replayed: "Replayed", output: Output) -> ExitStatus:
-    members = ("tenant", "receipts", "head", "agrees")
-    said = "agrees with the live one" if replayed.agrees else "DISAGREES with the live one"
-    output.show(
-        {member: getattr(replayed, member) for member in members},
-        f"{replayed.tenant}: {counted(replayed.receipts, 'receipt')} replayed; the state {said}",
-    )
-    if replayed.agrees:
-        return ExitStatus.YES
-    fail(f"{replayed.tenant}: the live state is not what its receipts say")
-    return ExitStatus.WRONG
+    return asyncio.run(checking.replay_store(settings, tenant, output))
 
 
 @app.command(epilog=EPILOG)

@@ -50,11 +50,11 @@ def announce(started: "Started") -> None:
 def greeting(url: str, data_dir: Path, token_file: Path | None) -> list[str]:
     """Four calls that answer 200 as pasted, in their order, and again when they are pasted again."""
     if token_file is None:
-        token, where = "$TOKEN", "Tokens come from the issuer of JWT_KEYS: TOKEN=…"
+        token, where = "$TOKEN", "Tokens come from the issuer of JWT_KEYS; say TOKEN=… first"
     else:
         token, where = f"$(cat {shlex.quote(str(token_file))})", f"The admin token is in {token_file}"
     return [
-        f"Listening on {url}, data under {data_dir}. {where}",
+        f"Listening on {url}, data under {data_dir}. {where}. Paste this in another terminal:",
         "",
         "# 1. grant an entitlement",
         _post(

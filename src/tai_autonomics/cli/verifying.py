@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from tai_autonomics.application.ports import Store
 from tai_autonomics.application.transfer import stored
+from tai_autonomics.cli.output import counted
 from tai_autonomics.cli.progress import Tell
 from tai_autonomics.domain.identifiers import parse_tenant_id
 from tai_autonomics.errors import BrokenChain
@@ -48,7 +49,7 @@ def parse_heads(texts: Sequence[str]) -> TrustedHeads:
 def lines_of(file: BinaryIO, tell: Tell) -> Iterator[bytes]:
     """The lines of an export, none longer than a line may be, so that memory stays bounded."""
     done = 0
-    for number, line in enumerate(iter(partial(file.readline, LINE_BYTES_MAX + 2), b"")):
+    for number, line in enumerate(iter(partial(file.readline, LINE_BYTES_MAX + 2), b""), start=1):
         yield line
         done += len(line)
         if number % TELL_LINES == 0:
@@ -142,5 +143,6 @@ def said_of(verified: Verified) -> str:
         for counts, word in ((verified.opened, "opened"), (verified.erased, "erased"))
         if counts
     )
-    said = f"{verified.tenant}: verified {verified.receipts:,} receipts, head {head.seq} {head.hash}, {trusted}"
+    receipts = counted(verified.receipts, "receipt")
+    said = f"{verified.tenant}: verified {receipts}, head {head.seq} {head.hash}, {trusted}"
     return f"{said}; parts {parts}" if parts else said
