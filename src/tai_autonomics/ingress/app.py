@@ -8,14 +8,14 @@ One plain ASGI application: a request costs no more layers than it has rooms.
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Any, Final
 
 from tai_autonomics.application.ports import Answered
-from tai_autonomics.errors import Draining, OutcomeUnknown, Overloaded, TaiError
+from tai_autonomics.errors import Draining, OutcomeUnknown, Overloaded, StoreUnavailable, TaiError
 from tai_autonomics.ingress.authentication import caller_of, require_role, roles_of
 from tai_autonomics.ingress.decisions import tell_of
 from tai_autonomics.ingress.exchange import (
-    UNREAD_BYTES_MAX,
     ClientGone,
     Exchange,
     Receive,
@@ -82,6 +82,8 @@ class Entrance:
         finally:
             self._at_once -= 1
         if reply is not None:
+            if not exchange.whole:
+                await self._drop_body(exchange)
             await _send(exchange, reply, send)
         status, size = (CLIENT_GONE, 0) if reply is None else (reply.status, len(reply.body))
         door.observer.answered(
@@ -110,11 +112,12 @@ class Entrance:
                 return await self._serve(exchange, pairs)
         except ClientGone:
             return None
-        except TimeoutError as error:
-            return self._late(exchange, error)
+        except TimeoutError:
+            return self._failed(exchange, _late(exchange))
         except asyncio.CancelledError:
             # Only the end of the process cancels a request; its command, if it was decided, stands.
-            return self._failed(exchange, OutcomeUnknown("the process stopped before the answer was known"))
+            stopped = "the process stopped before the answer was known"
+            return self._failed(exchange, OutcomeUnknown(stopped) if exchange.submitted else Draining(stopped))
         except TaiError as error:
             return self._failed(exchange, error)
         except Exception as error:  # noqa: BLE001  # the rim: whatever else goes wrong becomes a 500
@@ -142,20 +145,36 @@ class Entrance:
         if self._door.drain.begun:
             raise Draining("the service is stopping")
 
-    def _late(self, exchange: Exchange, error: TimeoutError) -> Reply:
-        if exchange.whole:
-            return self._failed(exchange, OutcomeUnknown("the request's time was over"))
-        return self._failed(exchange, TurnedAway("request_timeout", "the body took too long to arrive"))
-
     def _failed(self, exchange: Exchange, error: BaseException) -> Reply:
         if is_ours(error):
             tell_of(exchange, self._door, error)
         reply, exchange.reason = error_reply(error, exchange.id, self._policies)
         return reply
 
+    async def _drop_body(self, exchange: Exchange) -> None:
+        """
+        Take in what is left of a body that nobody wants, if it is not too much and comes in time.
+
+        Hanging up on a caller that is still sending would reset the connection, and it would lose the answer.
+        """
+        if not exchange.ends_soon():
+            return
+        with suppress(TimeoutError, ClientGone, asyncio.CancelledError):
+            async with asyncio.timeout(exchange.deadline - self._door.clock.monotonic()):
+                await exchange.drop_body()
+
     def _next_id(self) -> str:
         self._ids += 1
         return f"{self._ids_from}-{self._ids:x}"
+
+
+def _late(exchange: Exchange) -> TaiError:
+    """What is said when the request's time is over."""
+    if exchange.submitted:
+        return OutcomeUnknown("the time was over before the answer was known")
+    if exchange.whole:
+        return StoreUnavailable("the time was over before the store had answered")
+    return TurnedAway("request_timeout", "the body took too long to arrive")
 
 
 async def _send(exchange: Exchange, reply: Reply, send: Send) -> None:
@@ -168,16 +187,10 @@ async def _send(exchange: Exchange, reply: Reply, send: Send) -> None:
         _NO_STORE,
         *reply.headers,
     ]
-    if not exchange.whole and not _is_short(exchange):
+    if not exchange.whole:
         headers.append(_CLOSE)
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if exchange.method == "HEAD" else body})
-
-
-def _is_short(exchange: Exchange) -> bool:
-    """Whether the body that nobody read ends soon, so that the connection can be kept."""
-    length = exchange.headers.get(b"content-length", b"" if b"transfer-encoding" in exchange.headers else b"0")
-    return length.isdigit() and len(length) <= 18 and int(length) <= UNREAD_BYTES_MAX
 
 
 async def _decline(scope: Scope, receive: Receive, send: Send) -> None:

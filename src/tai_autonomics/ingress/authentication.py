@@ -81,7 +81,7 @@ async def caller_of(exchange: Exchange, verifier: Verifier) -> Caller:
 
 def require_role(caller: Caller, roles: frozenset[str]) -> None:
     """Raises Forbidden(role_forbidden)."""
-    if roles is not ANY_TOKEN and caller.roles.isdisjoint(roles):
+    if roles != ANY_TOKEN and caller.roles.isdisjoint(roles):
         raise Forbidden("role_forbidden", f"this needs the role {' or '.join(sorted(roles))}")
 
 

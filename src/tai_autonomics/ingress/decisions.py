@@ -69,6 +69,7 @@ def submission_of(
 async def decide(exchange: Exchange, door: FrontDoor, submission: Submission) -> Answer:
     """One command's receipt, durable. Raises what the corridor raises."""
     exchange.command_id = submission.command_id
+    exchange.submitted = True
     answer = await door.corridor.submit(submission, timeout_seconds=_seconds_left(exchange, door))
     exchange.receipt = answer.receipt.hash
     return answer
@@ -79,6 +80,7 @@ async def decide_all(
 ) -> list[Answer | BaseException]:
     """Every command's receipt or error, in order. All are submitted before any is awaited, so they share an append."""
     seconds = _seconds_left(exchange, door)
+    exchange.submitted = True
     waiting = (door.corridor.submit(submission, timeout_seconds=seconds) for submission in submissions)
     return await asyncio.gather(*waiting, return_exceptions=True)
 

@@ -13,11 +13,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Pairs = tuple[tuple[bytes, bytes], ...]
 
 UNREAD_BYTES_MAX: Final = 16 * 1024 * 1024
-"""
-A body of at most this is taken in and dropped when nobody reads it.
-
-Closing at once would reset the connection, and the caller would often lose the answer that says what was wrong.
-"""
+"""A body of at most this is taken in and dropped when nobody wants it."""
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _TRACEPARENT: Final = re.compile(rb"(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?")
@@ -38,7 +34,7 @@ _JSON: Final = re.compile(
 )
 
 
-class TurnedAway(TaiError):  # noqa: N818
+class TurnedAway(TaiError):
     """A request that ends at the door, with a reason of `replies.REASONS` and headers that belong to the answer."""
 
     def __init__(self, reason: str, detail: str, *, headers: Pairs = ()) -> None:
@@ -46,7 +42,7 @@ class TurnedAway(TaiError):  # noqa: N818
         self.reason, self.detail, self.headers = reason, detail, headers
 
 
-class ClientGone(TaiError):  # noqa: N818
+class ClientGone(TaiError):
     """The caller hung up before its request was whole; nobody is left to answer."""
 
 
@@ -100,6 +96,7 @@ class Exchange:
         "remote",
         "route",
         "started",
+        "submitted",
         "tenant",
         "trace",
         "whole",
@@ -124,8 +121,10 @@ class Exchange:
         self.trace: str | None = None
         self.route = NO_ROUTE
         self.parameters: dict[str, str] = {}
-        self.whole = self.method in _BODILESS
+        self.whole = self.method in _BODILESS and b"content-length" not in self.headers
         """Whether nothing of the body is still to come."""
+        self.submitted = False
+        """Whether a command is in the corridor's hands, so that only its answer says what became of it."""
         self.bytes_in = 0
         self.caller: Caller | None = None
         self.tenant = self.command_id = self.receipt = self.reason = ""
@@ -156,6 +155,27 @@ class Exchange:
             self.bytes_in = size
             more = message.get("more_body", False)
         return b"".join(chunks)
+
+    def ends_soon(self) -> bool:
+        """Whether the body is on its way, and by its Content-Length not too long to be dropped."""
+        length = self.headers.get(b"content-length", b"")
+        return (
+            b"transfer-encoding" not in self.headers
+            and b"expect" not in self.headers
+            and length.isdigit()
+            and len(length) <= 18
+            and int(length) <= UNREAD_BYTES_MAX
+        )
+
+    async def drop_body(self) -> None:
+        """Read the body to its end and keep nothing of it. Raises ClientGone."""
+        more = True
+        while more:
+            message = await self.receive()
+            if message["type"] != "http.request":
+                raise ClientGone("the caller hung up")
+            more = message.get("more_body", False)
+        self.whole = True
 
     def declared_length(self) -> int | None:
         """Content-Length, or None for a chunked body. Raises Malformed."""

@@ -27,11 +27,11 @@ WITH_TENANT: Final = (
     "invalid_tenant_id",
     "tenant_forbidden",
     "rate_limited",
-    "store_unavailable",
     "ledger_newer_than_code",
+    "clock_untrusted",
 )
 WITH_BODY: Final = ("body_too_large", "unsupported_media_type", "missing_field")
-WHEN_WRITING: Final = ("conflict", "clock_untrusted", "outcome_unknown", "store_unavailable", "ledger_newer_than_code")
+WHEN_WRITING: Final = ("conflict", "outcome_unknown")
 _GENERATED_NAME: Final = b"BodyOf_Any_"
 _QUERIES: Final[Mapping[str, dict[str, Any]]] = {
     "after": {"type": "integer", "minimum": 0, "maximum": 2**53 - 1},
@@ -49,6 +49,8 @@ def reasons_of(route: Route) -> tuple[str, ...]:
         found -= {"overloaded", "draining"}
     if roles_of(route.name) is not None:
         found.update(WITH_TOKEN)
+        if not route.never_waits:
+            found.add("store_unavailable")
     if "{tenant}" in route.path or route.body != "none":
         found.update(WITH_TENANT)
     if route.body != "none":
@@ -103,7 +105,7 @@ def _operation(route: Route, by_type: Mapping[Any, dict[str, Any]]) -> dict[str,
     }
     if roles is not None:
         operation["security"] = [{"bearer": []}]
-        operation["x-roles"] = ["any"] if roles is ANY_TOKEN else sorted(roles)
+        operation["x-roles"] = ["any"] if roles == ANY_TOKEN else sorted(roles)
     if route.takes:
         operation["requestBody"] = {
             "required": not route.body_optional,

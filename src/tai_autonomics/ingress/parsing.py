@@ -213,6 +213,6 @@ def _opened(cursor: str, of: str) -> str:
     except (NotBase64, ValueError) as error:
         raise Malformed("malformed_request", "this cursor is not one of ours") from error
     list_name, newline, last = text.partition("\n")
-    if list_name != of or not newline or not last or cursor_after(of, last) != cursor:
+    if list_name != of or not newline or not last.isprintable() or not last or cursor_after(of, last) != cursor:
         raise Malformed("malformed_request", "this cursor belongs to another list")
     return last

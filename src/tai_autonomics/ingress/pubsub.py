@@ -214,8 +214,11 @@ def delivery_of(raw: bytes) -> Delivery:
     subscription = _id_of(envelope.subscription, "/subscription")
     attempt = None if envelope.deliveryAttempt is UNSET else envelope.deliveryAttempt
     delivery = Delivery(subscription, message_id, attempt, data)
-    # Whether its longest command id can be written is settled here, before anything is decided.
-    parsing.command_id("pubsub", subscription, f"{message_id}/{LONGEST_INDEX}")
+    try:
+        # Whether its longest command id can be written is settled here, before anything is decided.
+        parsing.command_id("pubsub", subscription, f"{message_id}/{LONGEST_INDEX}")
+    except Malformed as error:
+        raise Malformed("malformed_envelope", error.detail, pointer="/subscription") from error
     return delivery
 
 

@@ -11,6 +11,7 @@ exactly what is refused here.
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Final, NoReturn, TypeVar
 
 import msgspec
@@ -53,12 +54,6 @@ def decode(decoder: "msgspec.json.Decoder[T]", raw: bytes) -> T:
         raise _untyped(str(error)) from error
     except (msgspec.DecodeError, UnicodeError, RecursionError, ValueError) as error:
         raise Malformed("malformed_request", f"not JSON: {_shown(str(error))}") from error
-
-
-def read(decoder: "msgspec.json.Decoder[T]", raw: bytes) -> tuple[T, Any]:
-    """Both views of one body. The typed one goes first: it refuses a hostile shape before the whole is built."""
-    typed = decode(decoder, raw)
-    return typed, parse(raw)
 
 
 def pointer(*steps: str | int) -> str:
@@ -107,20 +102,12 @@ def _blame_unusual(raw: bytes) -> None:
 
 
 def _blame_unreadable(raw: bytes, error: Exception) -> NoReturn:
-    detail, culprit = f"not JSON: {_shown(str(error))}", ""
-    if b"\\u" in raw:
-        try:
-            tree = json.loads(raw, parse_float=_decimal, parse_int=_integer)
-            culprit = next((pointer(*steps) for steps in _surrogates(tree, ())), "")
-        except (ValueError, RecursionError):
-            pass
-    elif re.search(rb"\d[eE]", raw):
-        try:
-            tree = json.loads(raw, parse_float=_decimal, parse_int=_integer)
-            culprit = next((pointer(*steps) for steps, _ in _flaws(tree, ())), "")
-        except (ValueError, RecursionError):
-            pass
-    raise Malformed("malformed_request", detail, pointer=culprit) from error
+    """Python's own parser takes NaN, 1e999 and lone surrogates, and so can say where they are."""
+    culprit = ""
+    with suppress(ValueError, RecursionError):
+        tree = json.loads(raw, parse_float=_decimal, parse_int=_integer, parse_constant=_Flaw)
+        culprit = next((pointer(*steps) for steps in _suspects(tree, ())), "")
+    raise Malformed("malformed_request", f"not JSON: {_shown(str(error))}", pointer=culprit) from error
 
 
 def _object(pairs: list[tuple[str, Any]]) -> Any:
@@ -160,13 +147,13 @@ def _flaws(value: Any, steps: tuple[str | int, ...]) -> Iterator[tuple[tuple[str
         yield from _flaws(inner, (*steps, step))
 
 
-def _surrogates(value: Any, steps: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
-    if isinstance(value, str) and not _encodable(value):
+def _suspects(value: Any, steps: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+    if isinstance(value, _Flaw) or (isinstance(value, str) and not _encodable(value)):
         yield steps
     for step, inner in _entries(value):
         if isinstance(step, str) and not _encodable(step):
             yield steps
-        yield from _surrogates(inner, (*steps, step))
+        yield from _suspects(inner, (*steps, step))
 
 
 def _entries(value: Any) -> Iterator[tuple[str | int, Any]]:

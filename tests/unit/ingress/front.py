@@ -20,7 +20,7 @@ from tai_autonomics.application.queries import (
     TenantView,
 )
 from tai_autonomics.domain.entitlement import EntitlementVerified
-from tai_autonomics.domain.gates import Passed
+from tai_autonomics.domain.gates import Failed, Passed
 from tai_autonomics.domain.moments import Moment
 from tai_autonomics.domain.tenant import Check, CheckResult, Limit, name_of
 from tai_autonomics.errors import IdempotencyKeyReused, Unauthenticated
@@ -34,12 +34,14 @@ NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 MOMENT = Moment("2026-11-24T12:00:00.000000Z")
 POLICY = "a" * 64
 TOKENS: Mapping[str, Caller] = {
-    **{role: Caller(role, frozenset({role}), None) for role in ("viewer", "integration", "operator", "auditor", "admin")},
+    **{
+        role: Caller(role, frozenset({role}), None)
+        for role in ("viewer", "integration", "operator", "auditor", "admin")
+    },
     "nobody": Caller("nobody", frozenset(), None),
     "acme": Caller("acme-bot", frozenset({"integration", "viewer"}), frozenset({"acme"})),
     "other": Caller("other-bot", frozenset({"integration", "viewer"}), frozenset({"other"})),
 }
-REASONS_OF_QUOTA = {"quota_exceeded", "action_budget_exhausted"}
 
 
 class FixedClock:
@@ -112,8 +114,13 @@ class MemoryCorridor:
         self.parts[(submission.tenant, seq)] = parts
         refusal = self.refuse_with.get(submission.tenant)
         evidence = (refusal or {}).get("evidence", {"state": "none"})
-        gates = [{"gate": "quota_is_available" if refusal else "entitlement_is_in_service",
-                  "passed": refusal is None, "evidence": evidence}]
+        gates = [
+            {
+                "gate": "quota_is_available" if refusal else "entitlement_is_in_service",
+                "passed": refusal is None,
+                "evidence": evidence,
+            }
+        ]
         return seal(
             tenant=submission.tenant,
             ledger="01JD0000000000000000000000",
@@ -122,13 +129,21 @@ class MemoryCorridor:
             time=MOMENT,
             type="refusal" if refusal else "transition",
             subject=("entitlement", "ent_1"),
-            cause={"kind": submission.source, "id": submission.command_id, "by": submission.by,
-                   "request": submission.request},
+            cause={
+                "kind": submission.source,
+                "id": submission.command_id,
+                "by": submission.by,
+                "request": submission.request,
+            },
             decision={"gates": gates},
             events=[] if refusal else events_to_json((EntitlementVerified("ent_1", "professional"),)),
-            refusal=None if refusal is None else {
-                "reason": refusal["reason"], "detail": f"{name_of(submission.command)} is refused",
-                "next_step": "do something else"},
+            refusal=None
+            if refusal is None
+            else {
+                "reason": refusal["reason"],
+                "detail": f"{name_of(submission.command)} is refused",
+                "next_step": "do something else",
+            },
             policy=POLICY,
             trace=submission.trace,
             commits={part.name: commit(part.salt, part.text) for part in parts},
@@ -142,16 +157,21 @@ class MemoryQueries:
         self.corridor = corridor
         self.checks: list[tuple[str, tuple[Check, ...]]] = []
         self.raise_with: BaseException | None = None
+        self.hold: asyncio.Event | None = None
         self.allowed = True
+        self.gate: Passed | Failed = Passed(
+            "entitlement_is_in_service", {"entitlements_in_service": 1, "plan": "professional"}
+        )
 
     async def check(self, tenant: str, checks: tuple[Check, ...]) -> CheckAnswer:
         self.checks.append((tenant, checks))
+        if self.hold is not None:
+            await self.hold.wait()
         if self.raise_with is not None:
             raise self.raise_with
-        gate = Passed("entitlement_is_in_service", {"entitlements_in_service": 1, "plan": "professional"})
         limits = {"api_calls": Limit(100, 3, 97, Moment("2026-11-25T00:00:00.000000Z")), "seats": Limit(None, 1, None)}
         reason = None if self.allowed else "entitlement_inactive"
-        result = CheckResult(self.allowed, reason, limits, (gate,))
+        result = CheckResult(self.allowed, reason, limits, (self.gate,))
         return CheckAnswer(tuple(result for _ in checks), 7, MOMENT)
 
     async def tenant(self, tenant: str) -> TenantView | None:
@@ -289,8 +309,8 @@ class House:
         found = [] if token is None else [(b"authorization", f"Bearer {token}".encode())]
         if method == "POST":
             found.append((b"content-type", b"application/json"))
-            if chunks is None:
-                found.append((b"content-length", str(len(raw)).encode()))
+            length = (b"content-length", str(len(raw)).encode())
+            found.append(length if chunks is None else (b"transfer-encoding", b"chunked"))
         named = {name.lower().encode(): value.encode("latin-1") for name, value in (headers or {}).items()}
         found = [*((name, value) for name, value in found if name not in named), *named.items(), *pairs]
 
