@@ -131,6 +131,13 @@ async def test_an_id_that_was_not_claimed_can_be_claimed_later(store: Store) -> 
     assert await store.find("acme", "again") == accepted
 
 
+async def test_an_id_that_was_not_claimed_may_be_refused_unclaimed_again(store: Store) -> None:
+    first = receipt("acme", command_id="again", claims=False)
+    second = receipt("acme", first, command_id="again", claims=False)
+    await send(store, append("acme", [first]))
+    assert await send(store, append("acme", [second], first)) == (Appended(),)
+
+
 async def test_an_id_may_be_refused_unclaimed_any_number_of_times_in_one_append(store: Store) -> None:
     first = receipt("acme", command_id="again", claims=False)
     second = receipt("acme", first, command_id="again", claims=False)
