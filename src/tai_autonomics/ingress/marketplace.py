@@ -89,7 +89,7 @@ _decoder: Final = msgspec.json.Decoder(MarketplaceCommand)
 
 
 def command_of(raw: bytes, *, metadata_bytes_max: int) -> Parsed:
-    """A marketplace command of a strictly parsed body. Raises Malformed."""
+    """A marketplace command; whether its JSON is strict is for the caller to ask. Raises Malformed."""
     body = strict_json.decode(_decoder, raw)
     tenant = parsing.at("/tenant_id", parse_tenant_id, body.tenant_id)
     entitlement = parsing.at("/entitlement_id", parse_entitlement_id, body.entitlement_id)
@@ -121,8 +121,8 @@ def _members_of(body: MarketplaceCommand, action: str, form: Form) -> dict[str, 
 async def serve(exchange: Exchange, door: FrontDoor) -> Reply:
     """One command in, one receipt out."""
     raw = await exchange.body(door.limits.body_bytes_max)
-    members = strict_json.parse(raw)
     parsed = command_of(raw, metadata_bytes_max=door.limits.metadata_bytes_max)
+    members = strict_json.parse(raw)
     require_command(caller_of(exchange), MARKETPLACE, parsed.action)
     admit(exchange, parsed.tenant)
     key = parsing.one_key(parsing.idempotency_key(exchange.headers), parsed.key)

@@ -10,6 +10,7 @@ import orjson
 
 from tai_autonomics.ingress.authentication import ANY_TOKEN, roles_of
 from tai_autonomics.ingress.exchange import Route
+from tai_autonomics.ingress.parsing import IDENTIFIER_PATTERN
 from tai_autonomics.ingress.replies import REASONS, Problem, SealedItem
 from tai_autonomics.ledger.receipt import Body
 
@@ -33,6 +34,13 @@ WITH_TENANT: Final = (
 WITH_BODY: Final = ("body_too_large", "unsupported_media_type", "missing_field")
 WHEN_WRITING: Final = ("conflict", "outcome_unknown")
 _GENERATED_NAME: Final = b"BodyOf_Any_"
+_PATTERNS: Final[Mapping[str, dict[str, Any]]] = {
+    "tenant": {"pattern": IDENTIFIER_PATTERN},
+    "quota": {"pattern": IDENTIFIER_PATTERN},
+    "seq": {"pattern": "^[1-9][0-9]{0,15}$"},
+    "digest": {"pattern": "^[0-9a-f]{64}$"},
+    "reason": {"enum": sorted(REASONS)},
+}
 _QUERIES: Final[Mapping[str, dict[str, Any]]] = {
     "after": {"type": "integer", "minimum": 0, "maximum": 2**53 - 1},
     "cursor": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,256}$"},
@@ -121,7 +129,7 @@ def _operation_id(route: Route) -> str:
 
 def _path_parameters(route: Route) -> list[dict[str, Any]]:
     return [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", **_PATTERNS[name]}}
         for name in re.findall(r"\{(\w+)\}", route.path)
     ]
 

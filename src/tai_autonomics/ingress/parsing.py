@@ -18,7 +18,8 @@ from tai_autonomics.ingress.exchange import TurnedAway
 T = TypeVar("T")
 
 # How the types that parse are described in OpenAPI. The patterns are checked below, where a reason can be named.
-IdText = Annotated[str, Meta(extra_json_schema={"pattern": "^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$"})]
+IDENTIFIER_PATTERN: Final = "^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$"
+IdText = Annotated[str, Meta(extra_json_schema={"pattern": IDENTIFIER_PATTERN})]
 TimeText = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 KeyText = Annotated[str, Meta(extra_json_schema={"pattern": "^[!-~]{1,255}$"})]
 ReasonText = Annotated[Raw, Meta(extra_json_schema={"type": "string"})]

@@ -14,10 +14,10 @@ from base64 import b64decode
 from collections import OrderedDict
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from tai_autonomics.application.corridor import Answer, Submission
 from tai_autonomics.domain.identifiers import parse_name, parse_tenant_id
@@ -34,7 +34,7 @@ from tai_autonomics.ingress import parsing, strict_json
 from tai_autonomics.ingress.authentication import require_tenant
 from tai_autonomics.ingress.decisions import caller_of, count_more, decide_all, items_with, submission_of, tell_of
 from tai_autonomics.ingress.exchange import Exchange, Reply, TurnedAway
-from tai_autonomics.ingress.front_door import FrontDoor
+from tai_autonomics.ingress.front_door import FrontDoor, Limits
 from tai_autonomics.ingress.marketplace import DEFAULTS, Parsed, command_of
 from tai_autonomics.ingress.replies import Item, is_ours, json_reply, problem_of
 from tai_autonomics.ledger.records import Quarantined
@@ -45,22 +45,24 @@ OWN_ERRORS_MAX: Final = 3
 """Deliveries of one message that may end in our own error before it is quarantined."""
 REMEMBERED_MESSAGES_MAX: Final = 10_000
 LONGEST_INDEX: Final = 99_999
+WHITE_SPACE: Final = b" \t\r\n"
 _ID: Final = re.compile(r"[!-~]{1,512}")
+PushId = Annotated[str, Meta(extra_json_schema={"pattern": "^[!-~]{1,512}$"})]
 
 
 class PushMessage(Struct, frozen=True):
     """What Pub/Sub pushes (its REST reference, PubsubMessage); members of no use here are let through."""
 
     data: Raw | UnsetType = UNSET
-    messageId: str | UnsetType = UNSET  # noqa: N815
-    message_id: str | UnsetType = UNSET
+    messageId: PushId | UnsetType = UNSET  # noqa: N815
+    message_id: PushId | UnsetType = UNSET
 
 
 class PushEnvelope(Struct, frozen=True):
     """`deliveryAttempt` is there where the subscription has a dead-letter policy."""
 
     message: PushMessage
-    subscription: str
+    subscription: PushId
     deliveryAttempt: int | UnsetType = UNSET  # noqa: N815
 
 
@@ -113,13 +115,30 @@ class Delivery(Struct, frozen=True):
         return parsing.command_id("pubsub", self.subscription, self.message_id)
 
 
+class Draft(Struct, frozen=True):
+    """One item of a payload as it reads. `parsed` is None for a signal, which nothing decides yet."""
+
+    tenant: str
+    parsed: Parsed | None = None
+    command_id: str = ""
+    is_event: bool = False
+
+
 class Understood(Struct, frozen=True):
-    """One item of a payload. `submission` is None for a signal, which nothing decides yet."""
+    """One item of a payload. `submission` is None for a signal."""
 
     tenant: str
     submission: Submission | None
 
 
+class _Peek(Struct, frozen=True):
+    """What kind of item it is."""
+
+    specversion: Raw | UnsetType = UNSET
+    metric: Raw | UnsetType = UNSET
+
+
+_peek: Final = msgspec.json.Decoder(_Peek)
 _envelopes: Final = msgspec.json.Decoder(PushEnvelope)
 _strings: Final = msgspec.json.Decoder(str)
 _arrays: Final = msgspec.json.Decoder(list[Raw])
@@ -254,18 +273,19 @@ def _is_of_all(error: BaseException) -> bool:
 
 
 def _understand(exchange: Exchange, door: FrontDoor, delivery: Delivery) -> list[Understood]:
+    """What the payload says. Typed reading comes first: it refuses a hostile shape before the whole is built."""
     payload = payload_of(delivery.payload)
     if len(payload) > door.limits.push_payload_bytes_max:
         raise TurnedAway("body_too_large", "the payload is too large")
-    members = strict_json.parse(payload)
-    if type(members) is not list:
-        return [_item_of(exchange, door, delivery, payload, members, "")]
-    if not 1 <= len(members) <= door.limits.items_max:
-        raise Malformed("malformed_request", f"an array of 1 to {door.limits.items_max} items")
+    if not payload.lstrip(WHITE_SPACE).startswith(b"["):
+        item = _read(payload, delivery, "", door.limits)
+        return [_with_submission(exchange, item, strict_json.parse(payload))]
     raws = strict_json.decode(_arrays, payload)
-    return [
-        _item_of(exchange, door, delivery, bytes(raw), members[index], f"/{index}") for index, raw in enumerate(raws)
-    ]
+    if not 1 <= len(raws) <= door.limits.items_max:
+        raise Malformed("malformed_request", f"an array of 1 to {door.limits.items_max} items")
+    items = [_read(bytes(raw), delivery, f"/{index}", door.limits) for index, raw in enumerate(raws)]
+    every = strict_json.parse(payload)
+    return [_with_submission(exchange, item, members) for item, members in zip(items, every, strict=True)]
 
 
 def payload_of(data: bytes) -> bytes:
@@ -277,36 +297,38 @@ def payload_of(data: bytes) -> bytes:
         raise Malformed("malformed_request", "data is not base64", pointer="/message/data") from error
 
 
-def _item_of(
-    exchange: Exchange, door: FrontDoor, delivery: Delivery, raw: bytes, members: Any, index: str
-) -> Understood:
+def _read(raw: bytes, delivery: Delivery, index: str, limits: Limits) -> Draft:
     """`index` is "" or "/<index>"."""
-    if type(members) is not dict:
-        raise Malformed("malformed_request", "an item is an object", pointer=index)
     source, of, key = "pubsub", delivery.subscription, delivery.message_id + index
-    if "specversion" in members:
+    peek = strict_json.decode(_peek, raw)
+    is_event = peek.specversion is not UNSET
+    if is_event:
         event = strict_json.decode(_events, raw)
         source, of, key = "event", event.source, event.id
-        raw, members = bytes(event.data), members["data"]
-        if not of or not key or type(members) is not dict:
-            raise Malformed("malformed_request", "an event has a source, an id, and an object as data", pointer=index)
-    if "metric" in members:
-        return Understood(_signal_tenant(raw), None)
-    parsed = command_of(raw, metadata_bytes_max=door.limits.metadata_bytes_max)
-    command_id = parsing.command_id(source, of, parsed.key or key)
-    return Understood(parsed.tenant, _submission(exchange, parsed, command_id, members))
+        if not of or not key:
+            raise Malformed("malformed_request", "an event has a source and an id", pointer=index)
+        raw = bytes(event.data)
+        peek = strict_json.decode(_peek, raw)
+    if peek.metric is not UNSET:
+        return Draft(_signal_tenant(raw))
+    parsed = command_of(raw, metadata_bytes_max=limits.metadata_bytes_max)
+    return Draft(parsed.tenant, parsed, parsing.command_id(source, of, parsed.key or key), is_event)
 
 
-def _submission(exchange: Exchange, parsed: Parsed, command_id: str, members: dict[str, Any]) -> Submission:
-    return submission_of(
+def _with_submission(exchange: Exchange, draft: Draft, members: dict[str, Any]) -> Understood:
+    """`members` are the item's own, strictly parsed."""
+    if draft.parsed is None:
+        return Understood(draft.tenant, None)
+    submission = submission_of(
         exchange,
-        tenant=parsed.tenant,
-        command=parsed.command,
-        id=command_id,
+        tenant=draft.tenant,
+        command=draft.parsed.command,
+        id=draft.command_id,
         source="pubsub",
-        asked=parsing.asked(members, DEFAULTS),
-        parts=parsed.parts,
+        asked=parsing.asked(members["data"] if draft.is_event else members, DEFAULTS),
+        parts=draft.parsed.parts,
     )
+    return Understood(draft.tenant, submission)
 
 
 def _signal_tenant(raw: bytes) -> str:

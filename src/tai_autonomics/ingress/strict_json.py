@@ -12,10 +12,12 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, NoReturn, TypeVar
 
 import msgspec
 import orjson
+from msgspec import Struct
 
 from tai_autonomics.errors import Malformed
 
@@ -24,10 +26,11 @@ T = TypeVar("T")
 DEPTH_MAX: Final = 16
 DIGITS_BEFORE_POINT_MAX: Final = 18
 DIGITS_AFTER_POINT_MAX: Final = 9
+EXPONENT_CHARACTERS_MAX: Final = 4
 _SHOWN_CHARACTERS_MAX: Final = 128
 """How much of a caller's own text is repeated in a problem."""
 
-_UNUSUAL_NUMBER: Final = re.compile(rb"\d[.eE]|\d{19}")
+_UNUSUAL_NUMBER: Final = re.compile(rb"\d[eE]|\.\d{10}|\d{19}")
 _NUMBER: Final = re.compile(r"-?(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?")
 _AT: Final = re.compile(r" - at `\$(.*)`\Z", re.DOTALL)
 _STEP: Final = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
@@ -87,64 +90,77 @@ def _is_plain(raw: bytes, members: int) -> bool:
     return outside.count(b":") == members and _UNUSUAL_NUMBER.search(outside) is None
 
 
-class _Flaw:
+class _Flaw(Struct, frozen=True):
     """Stands in the parsed tree where something is wrong, so that its pointer can be found from the root."""
 
-    def __init__(self, detail: str, *, member: str | None = None) -> None:
-        self.detail, self.member = detail, member
+    detail: str
+    members: tuple[str, ...] = ()
+
+
+_OUT_OF_BOUNDS: Final = _Flaw(
+    f"a number with more than {DIGITS_BEFORE_POINT_MAX} digits before or {DIGITS_AFTER_POINT_MAX} after the point"
+)
 
 
 def _blame_unusual(raw: bytes) -> None:
-    tree = json.loads(raw, object_pairs_hook=_object, parse_float=_decimal, parse_int=_integer)
-    for steps, flaw in _flaws(tree, ()):
-        inner = steps if flaw.member is None else (*steps, flaw.member)
-        raise Malformed("malformed_request", flaw.detail, pointer=pointer(*inner))
+    flaws: list[_Flaw] = []
+    tree = json.loads(
+        raw,
+        object_pairs_hook=partial(_object, flaws),
+        parse_float=partial(_decimal, flaws),
+        parse_int=partial(_integer, flaws),
+    )
+    if flaws:
+        steps, flaw = next(_flawed(tree, ()))
+        raise Malformed("malformed_request", flaw.detail, pointer=pointer(*steps, *flaw.members))
 
 
 def _blame_unreadable(raw: bytes, error: Exception) -> NoReturn:
     """Python's own parser takes NaN, 1e999 and lone surrogates, and so can say where they are."""
     culprit = ""
     with suppress(ValueError, RecursionError):
-        tree = json.loads(raw, parse_float=_decimal, parse_int=_integer, parse_constant=_Flaw)
+        tree = json.loads(raw, parse_float=partial(_decimal, []), parse_int=partial(_integer, []), parse_constant=_Flaw)
         culprit = next((pointer(*steps) for steps in _suspects(tree, ())), "")
     raise Malformed("malformed_request", f"not JSON: {_shown(str(error))}", pointer=culprit) from error
 
 
-def _object(pairs: list[tuple[str, Any]]) -> Any:
+def _object(flaws: list[_Flaw], pairs: list[tuple[str, Any]]) -> Any:
     members = dict(pairs)
     if len(members) == len(pairs):
         return members
-    seen: set[str] = set()
-    twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-    return _Flaw("a member given twice", member=twice)
+    names = [name for name, _ in pairs]
+    twice = next(name for index, name in enumerate(names) if name in names[:index])
+    return _noted(flaws, _Flaw("a member given twice", (twice,)))
 
 
-def _integer(text: str) -> Any:
+def _integer(flaws: list[_Flaw], text: str) -> Any:
     if len(text.lstrip("-")) > DIGITS_BEFORE_POINT_MAX:
-        return _Flaw(f"more than {DIGITS_BEFORE_POINT_MAX} digits")
+        return _noted(flaws, _Flaw(f"more than {DIGITS_BEFORE_POINT_MAX} digits"))
     return int(text)
 
 
-def _decimal(text: str) -> Any:
+def _decimal(flaws: list[_Flaw], text: str) -> Any:
     match = _NUMBER.fullmatch(text)
     assert match is not None
     whole, fraction, exponent = match[1].lstrip("0"), match[2] or "", match[3] or "0"
-    if len(exponent) > 4:
-        return _Flaw("a number out of range")
+    if len(exponent) > EXPONENT_CHARACTERS_MAX:
+        return _noted(flaws, _Flaw("a number out of range"))
     before, after = len(whole) + int(exponent), len(fraction) - int(exponent)
     if before > DIGITS_BEFORE_POINT_MAX or after > DIGITS_AFTER_POINT_MAX:
-        return _Flaw(
-            f"a number with more than {DIGITS_BEFORE_POINT_MAX} digits before"
-            f" or {DIGITS_AFTER_POINT_MAX} after the point"
-        )
+        return _noted(flaws, _OUT_OF_BOUNDS)
     return float(text)
 
 
-def _flaws(value: Any, steps: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], _Flaw]]:
+def _noted(flaws: list[_Flaw], flaw: _Flaw) -> _Flaw:
+    flaws.append(flaw)
+    return flaw
+
+
+def _flawed(value: Any, steps: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], _Flaw]]:
     if isinstance(value, _Flaw):
         yield steps, value
     for step, inner in _entries(value):
-        yield from _flaws(inner, (*steps, step))
+        yield from _flawed(inner, (*steps, step))
 
 
 def _suspects(value: Any, steps: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:

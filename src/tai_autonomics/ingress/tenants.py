@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from tai_autonomics.application.corridor import Submission
 from tai_autonomics.application.queries import AsOf, Shown, TenantListed
@@ -211,6 +211,14 @@ class CheckReply(Struct, frozen=True):
     results: list[CheckShown]
 
 
+class _Peek(Struct, frozen=True):
+    """Whether a body is one or several. Asked first, because it costs little, however hostile the rest is."""
+
+    checks: Raw | UnsetType = UNSET
+    items: Raw | UnsetType = UNSET
+
+
+_peek: Final = msgspec.json.Decoder(_Peek)
 _bare_checks: Final = msgspec.json.Decoder(BareCheck)
 _check_lists: Final = msgspec.json.Decoder(CheckList)
 _encode: Final = msgspec.json.Encoder().encode
@@ -220,8 +228,7 @@ async def check(exchange: Exchange, door: FrontDoor) -> Reply:
     """Decides and writes nothing; never a 403 for a decision."""
     name = _tenant_of(exchange)
     raw = await exchange.body(door.limits.body_bytes_max)
-    members = strict_json.parse(raw)
-    if type(members) is dict and "checks" in members:
+    if strict_json.decode(_peek, raw).checks is not UNSET:
         several = strict_json.decode(_check_lists, raw)
         _bounded(several.checks, door.limits.items_max, "/checks")
         count_more(exchange, name, len(several.checks) - 1)
@@ -230,6 +237,7 @@ async def check(exchange: Exchange, door: FrontDoor) -> Reply:
     else:
         one = strict_json.decode(_bare_checks, raw)
         checks, explain = (_check_of(one, ""),), one.explain
+    strict_json.parse(raw)
     answer = await door.queries.check(name, checks)
     results = [_check_shown(result, explain) for result in answer.results]
     allowed = all([result.allowed for result in results])  # noqa: C419  # a list is faster, and this is the hot path
@@ -286,8 +294,14 @@ class UsageItem(Struct, frozen=True, forbid_unknown_fields=True):
     request_id: KeyText | UnsetType = UNSET
 
 
+class UsageListed(UsageItem, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One of several: its key cannot be the header."""
+
+    request_id: KeyText
+
+
 class UsageList(Struct, frozen=True, forbid_unknown_fields=True):
-    items: Annotated[list[UsageItem], Meta(extra_json_schema={"minItems": 1})]
+    items: Annotated[list[UsageListed], Meta(extra_json_schema={"minItems": 1})]
 
 
 class DecidedList(Struct, frozen=True):
@@ -304,24 +318,23 @@ async def usage(exchange: Exchange, door: FrontDoor) -> Reply:
     """Counts usage against the tenant's quotas, each item on its own."""
     name = _tenant_of(exchange)
     raw = await exchange.body(door.limits.body_bytes_max)
-    members = strict_json.parse(raw)
     header = parsing.idempotency_key(exchange.headers)
-    if type(members) is dict and "items" in members:
-        return await _several(exchange, door, name, raw, members["items"], header)
+    if strict_json.decode(_peek, raw).items is not UNSET:
+        return await _several(exchange, door, name, raw, header)
     item = strict_json.decode(_usage_items, raw)
     given = None if item.request_id is UNSET else item.request_id
-    submission = _usage_of(exchange, door, name, item, members, parsing.one_key(header, given), "")
+    key = parsing.one_key(header, given)
+    submission = _usage_of(exchange, door, name, item, strict_json.parse(raw), key, "")
     return await reply_with(exchange, door, await decide(exchange, door, submission))
 
 
-async def _several(
-    exchange: Exchange, door: FrontDoor, name: str, raw: bytes, members: list[dict[str, Any]], header: str | None
-) -> Reply:
+async def _several(exchange: Exchange, door: FrontDoor, name: str, raw: bytes, header: str | None) -> Reply:
     if header is not None:
         raise Malformed("malformed_request", "several items have a request_id each, and no Idempotency-Key")
     items = strict_json.decode(_usage_lists, raw).items
     _bounded(items, door.limits.items_max, "/items")
     count_more(exchange, name, len(items) - 1)
+    members = strict_json.parse(raw)["items"]
     submissions = [
         _usage_of(
             exchange,
@@ -329,7 +342,7 @@ async def _several(
             name,
             item,
             members[index],
-            None if item.request_id is UNSET else item.request_id,
+            item.request_id,
             f"/items/{index}",
         )
         for index, item in enumerate(items)
@@ -414,8 +427,9 @@ async def reset(exchange: Exchange, door: FrontDoor) -> Reply:
     name = _tenant_of(exchange)
     quota = QuotaName(parse_name(exchange.parameters["quota"]))
     raw = await exchange.body(door.limits.body_bytes_max) or b"{}"
-    strict_json.parse(raw)
     body = strict_json.decode(_resets, raw)
+    parts = parsing.parts_of(body, ("reason",), door.limits.metadata_bytes_max)
+    strict_json.parse(raw)
     submission = submission_of(
         exchange,
         tenant=name,
@@ -423,7 +437,7 @@ async def reset(exchange: Exchange, door: FrontDoor) -> Reply:
         id=own_command_id(exchange, door, _key_of(exchange, body)),
         source="api",
         asked={"operation": "reset", "quota": quota},
-        parts=parsing.parts_of(body, ("reason",), door.limits.metadata_bytes_max),
+        parts=parts,
     )
     return await reply_with(exchange, door, await decide(exchange, door, submission))
 
@@ -432,8 +446,9 @@ async def erase(exchange: Exchange, door: FrontDoor) -> Reply:
     """Erases a part; the receipt that committed to it stays, and still verifies."""
     name = _tenant_of(exchange)
     raw = await exchange.body(door.limits.body_bytes_max)
-    strict_json.parse(raw)
     body = strict_json.decode(_erasures, raw)
+    parts = parsing.parts_of(body, ("reason",), door.limits.metadata_bytes_max)
+    strict_json.parse(raw)
     await _require_committed(door, name, body)
     submission = submission_of(
         exchange,
@@ -442,7 +457,7 @@ async def erase(exchange: Exchange, door: FrontDoor) -> Reply:
         id=own_command_id(exchange, door, _key_of(exchange, body)),
         source="api",
         asked={"operation": "erase", "seq": body.seq, "part": body.part},
-        parts=parsing.parts_of(body, ("reason",), door.limits.metadata_bytes_max),
+        parts=parts,
     )
     reply = await reply_with(exchange, door, await decide(exchange, door, submission))
     if reply.status != HTTPStatus.OK:

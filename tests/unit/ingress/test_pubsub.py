@@ -134,7 +134,7 @@ def test_metadata_of_a_command_is_kept_as_received() -> None:
         (b"test", "malformed_request"),
         (b"", "malformed_request"),
         (b"{", "malformed_request"),
-        (b'{"tenant_id":"acme","tenant_id":"acme"}', "malformed_request"),
+        (b'{"tenant_id":"acme","entitlement_id":"e","tenant_id":"acme"}', "malformed_request"),
         (b'{"tenant_id":"acme","entitlement_id":"e","metadata":NaN}', "malformed_request"),
         (b'{"tenant_id":"acme","entitlement_id":"e","metadata":1e999}', "malformed_request"),
         (b'{"tenant_id":"acme","entitlement_id":"\\ud800"}', "malformed_request"),
