@@ -24,7 +24,7 @@ from tai_autonomics.errors import (
     Unknown,
 )
 
-CHECK = "/v1/tenants/acme/check"
+CHECK, USAGE = "/v1/tenants/acme/check", "/v1/tenants/acme/usage"
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 HOSTILE = {
     "truncated": b'{"tenant_id":"acme","entitle',
@@ -55,6 +55,31 @@ def test_a_hostile_body_is_a_400_and_nothing_is_written(path: str, body: bytes) 
     response = house.post(path, body)
     assert (response.status, response.headers["content-type"]) == (400, "application/problem+json")
     assert (house.corridor.submissions, house.ear.failures) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "pointer"),
+    [
+        ("/marketplace", b'{"tenant_id":"acme","entitlement_id":"e","entitlement_id":"e"}', "/entitlement_id"),
+        (CHECK, b'{"feature":"a","feature":"a"}', "/feature"),
+        (CHECK, b'{"checks":[{"feature":"a","feature":"a"}]}', "/checks/0/feature"),
+        (CHECK, b'{"checks":[{}],"checks":[{}]}', "/checks"),
+        (USAGE, b'{"operation":"consume","quota":"q","amount":1,"amount":2,"request_id":"r"}', "/amount"),
+        (
+            USAGE,
+            b'{"items":[{"operation":"consume","quota":"q","amount":1,"amount":2,"request_id":"r"}]}',
+            "/items/0/amount",
+        ),
+        ("/v1/tenants/acme/quotas/q/reset", b'{"reason":"a","reason":"b"}', "/reason"),
+        ("/v1/tenants/acme/erasures", b'{"seq":1,"seq":1,"part":"metadata"}', "/seq"),
+    ],
+)
+def test_a_member_given_twice_is_refused_on_every_route(path: str, body: bytes, pointer: str) -> None:
+    house = House()
+    house.post("/marketplace", {**VERIFY, "metadata": 1})
+    response = house.post(path, body)
+    assert (response.status, response.json["errors"][0]["pointer"]) == (400, pointer)
+    assert (len(house.corridor.submissions), house.queries.checks) == (1, [])
 
 
 @pytest.mark.parametrize("size", [262_145, 10_000_000])
