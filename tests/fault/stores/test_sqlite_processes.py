@@ -1,5 +1,6 @@
 """Two processes and one file: one writes, the others read; and a killed one loses nothing that it acknowledged."""
 
+import asyncio
 import random
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from tests.contract.stores.builders import append, chain, moment, receipt, send,
 from tests.sizes import size
 
 from tai_autonomics.errors import StoreUnavailable
-from tai_autonomics.ledger.records import Due, Quarantined
+from tai_autonomics.ledger.records import Appended, Due, Duplicates, Ledger, Quarantined
 from tai_autonomics.stores.sqlite import SQLiteStore
 
 pytestmark = pytest.mark.anyio
@@ -87,10 +88,38 @@ async def test_closing_ends_when_what_was_begun_has_ended(tmp_path: Path) -> Non
     await send(store, append("acme", chain("acme", 50), due=(Due("entitlement/ent_1", "expire", moment(1)),)))
     await store.aclose()
     await store.aclose()
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await store.read("acme")
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await send(store, append("beta", [receipt("beta")]))
     again = await SQLiteStore.open(path)
     await verify(again, "acme", receipts=50)
     assert len(await again.lease(9, 1.0, moment(2))) == 1
     await again.aclose()
+
+
+async def test_an_append_whose_caller_left_is_stored_whole_or_not_at_all(tmp_path: Path) -> None:
+    store = await SQLiteStore.open(str(tmp_path / "tai.db"))
+    for number in range(20):
+        tenant = f"tenant-{number}"
+        made = chain(tenant, 20)
+        sending = asyncio.create_task(send(store, append(tenant, made)))
+        for _ in range(number % 4):
+            await asyncio.sleep(0)
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        # Absence proves nothing while it may be on its way: the same bytes settle it.
+        assert await store.read(tenant) in (None, Ledger(None, made))
+        match (await send(store, append(tenant, made)))[0]:
+            case Appended():
+                pass
+            case Duplicates(first):
+                assert list(first.values()) == list(made)
+            case other:
+                pytest.fail(f"{other}")
+        await verify(store, tenant, receipts=20)
+    await store.aclose()
 
 
 @pytest.mark.full

@@ -33,7 +33,16 @@ INSERT_RECEIPTS: Final = _widths(
     """,
     11,
 )
-DELETE_DUE: Final = _widths("DELETE FROM due WHERE (tenant, subject, kind) IN (VALUES ROWS)", 3)
+# Joined, not "(tenant, subject, kind) IN (VALUES …)": for that SQLite reads the whole table.
+DELETE_DUE: Final = _widths(
+    """
+    DELETE FROM due WHERE id IN (
+        SELECT due.id FROM (VALUES ROWS) AS settled CROSS JOIN due
+            ON due.tenant = settled.column1 AND due.subject = settled.column2 AND due.kind = settled.column3
+    )
+    """,
+    3,
+)
 UPSERT_DUE: Final = _widths(
     """
     INSERT INTO due (tenant, subject, kind, due, ready, payload) VALUES ROWS
@@ -47,7 +56,10 @@ INSERT_PARTS: Final = _widths("INSERT INTO parts (tenant, seq, name, salt, text)
 ERASE_PARTS: Final = _widths(
     """
     UPDATE parts SET erased = 1, salt = zeroblob(length(salt)), text = zeroblob(length(text))
-    WHERE (tenant, seq, name) IN (VALUES ROWS)
+    WHERE id IN (
+        SELECT parts.id FROM (VALUES ROWS) AS gone CROSS JOIN parts
+            ON parts.tenant = gone.column1 AND parts.seq = gone.column2 AND parts.name = gone.column3
+    )
     """,
     3,
 )

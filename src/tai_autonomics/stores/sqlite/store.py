@@ -50,6 +50,7 @@ class SQLiteStore:
         self._writer: Writer | None = None
         self._checkpoints: Checkpoints | None = None
         self._lock: int | None = None
+        self._is_closed = False
 
     @classmethod
     async def open(
@@ -183,7 +184,8 @@ class SQLiteStore:
         return await self._read(reading.problems)
 
     async def aclose(self) -> None:
-        """Ends when what was begun has ended. The store is not used afterwards."""
+        """Ends when what was begun has ended; whoever comes later gets StoreUnavailable."""
+        self._is_closed = True
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
@@ -214,6 +216,8 @@ class SQLiteStore:
         return await self._in(self._writing, work)
 
     async def _in(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        if self._is_closed:
+            raise StoreUnavailable(f"the store in {self._place} is closed")
         return await asyncio.get_running_loop().run_in_executor(threads, work)
 
 

@@ -1,0 +1,36 @@
+"""How SQLite answers each statement: through an index, or it would slow down as the ledgers grow."""
+
+import re
+
+import pytest
+
+from tai_autonomics.stores.sqlite import files, statements
+
+BOUNDED = {
+    "INSERT_QUARANTINED": "counts at most the quarantine's bound",
+    "SELECT_NEWEST_POLICY": "as many rows as plans files were ever loaded",
+    "SELECT_NEWEST_TIME": "ends at the first row",
+}
+
+STATEMENTS = {
+    name: value[2] if isinstance(value, tuple) else value
+    for name, value in vars(statements).items()
+    if re.match("(INSERT|SELECT|UPSERT|DELETE|ERASE|EXISTS|LEASE|KEEP)_", name)
+}
+
+
+def parameters(statement: str) -> dict[str, int] | list[int]:
+    if named := re.findall(r":([a-z_]+)", statement):
+        return dict.fromkeys(named, 1)
+    return [1] * (statement.count("?") if "?1" not in statement else 7)
+
+
+@pytest.mark.parametrize("name", sorted(STATEMENTS.keys() - BOUNDED.keys()))
+def test_no_statement_reads_a_whole_table(name: str) -> None:
+    connection = files.connect(None)
+    files.migrate(connection, "memory")
+    statement = STATEMENTS[name]
+    plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters(statement))]
+    connection.close()
+    tables = "receipts|parts|snapshots|due|quarantine|policies|r"
+    assert not [step for step in plan if re.match(rf"SCAN ({tables})\b", step)], plan
