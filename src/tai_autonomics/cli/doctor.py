@@ -1,6 +1,5 @@
 """`doctor`: would a start succeed here, and is what is stored sound? Changes nothing."""
 
-import asyncio
 import os
 import platform
 import socket
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Struct
 
+from tai_autonomics.cli.loop import complete
 from tai_autonomics.cli.options import AsJson, DataDir, Dev, Quiet, StoreUrl, load_settings
 from tai_autonomics.cli.output import Output, columns, fail
 from tai_autonomics.cli.statuses import EPILOG, ExitStatus, status_of
@@ -80,7 +80,7 @@ def _checks_of(settings: "Settings") -> Iterator[Finding]:
     yield _attempt("plans", lambda: plans_are_valid(settings))
     place = Path(settings.store_url.removeprefix("sqlite:///"))
     if place.exists():
-        yield from asyncio.run(_store_checks(settings, place))
+        yield from complete(_store_checks(settings, place))
     else:
         yield Finding("store", ExitStatus.YES, f"{place} is not there yet; the first start makes it")
     answering = _is_answering(settings.host, settings.port)

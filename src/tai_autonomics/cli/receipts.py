@@ -1,6 +1,5 @@
 """`receipts`: read, verify, move, replay and erase."""
 
-import asyncio
 import sys
 import time
 from pathlib import Path
@@ -10,6 +9,7 @@ import msgspec
 import typer
 
 from tai_autonomics.cli.ledgers import Place, ledgers
+from tai_autonomics.cli.loop import complete
 from tai_autonomics.cli.options import AsJson, DataDir, Quiet, StoreUrl, Tenant, Tenants, TokenFile, Url, settings_of
 from tai_autonomics.cli.output import Output, counted, rate
 from tai_autonomics.cli.progress import progress
@@ -59,7 +59,7 @@ def list_receipts(
                 else:
                     output.show(None, summary_of(line))
 
-    asyncio.run(work())
+    complete(work())
 
 
 @app.command(epilog=EPILOG)
@@ -88,7 +88,7 @@ def show(
         async with ledgers(place) as source:
             return await source.receipt(tenant, None if seq == "head" else int(seq))
 
-    line = asyncio.run(work())
+    line = complete(work())
     if as_json:
         output.show_bytes(line)
     else:
@@ -116,7 +116,7 @@ def verify(
 
     output, heads = Output(json=as_json, quiet=quiet), parse_heads(head or ())
     if file is None:
-        return asyncio.run(checking.verify_store(settings_of(store=store, data_dir=data_dir), tenant, heads, output))
+        return complete(checking.verify_store(settings_of(store=store, data_dir=data_dir), tenant, heads, output))
     if tenant or store:
         raise typer.BadParameter("give FILE, or --tenant and --store, not both")
     return checking.verify_file(file, heads, output)
@@ -151,7 +151,7 @@ def export(
                 receipts = await export_to(opened, found, file, tell)
             return len(found), receipts, time.monotonic() - started
 
-    ledgers_, receipts, seconds = asyncio.run(work())
+    ledgers_, receipts, seconds = complete(work())
     if into_file:
         output.show(
             {"file": str(to_file), "ledgers": ledgers_, "receipts": receipts, "seconds": round(seconds, 3)},
@@ -182,7 +182,7 @@ def import_receipts(
                     done = await import_from(into, lines_of(opened, tell))
                 return done, time.monotonic() - started
 
-    done, seconds = asyncio.run(work())
+    done, seconds = complete(work())
     appended, held = sum(each.appended for each in done), sum(each.held for each in done)
     output.show(
         {"ledgers": done, "appended": appended, "held": held, "seconds": round(seconds, 3)},
@@ -203,7 +203,7 @@ def replay(
     from tai_autonomics.cli import checking
 
     output, settings = Output(json=as_json, quiet=quiet), settings_of(store=store, data_dir=data_dir)
-    return asyncio.run(checking.replay_store(settings, tenant, output))
+    return complete(checking.replay_store(settings, tenant, output))
 
 
 @app.command(epilog=EPILOG)
@@ -237,7 +237,7 @@ def erase(
             key = erasing.key_of(seq=seq, part=part)
             return await service.erase(tenant, seq=seq, part=part, reason=reason, key=key)
 
-    erased = asyncio.run(work())
+    erased = complete(work())
     own_seq = msgspec.json.decode(erased.receipt)["seq"]
     output.show(
         erased,

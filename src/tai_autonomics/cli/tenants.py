@@ -1,11 +1,11 @@
 """`tenants`: who has a ledger, and what is in force for one of them."""
 
-import asyncio
 from typing import Annotated, Any
 
 import typer
 
 from tai_autonomics.cli.ledgers import Place, ledgers
+from tai_autonomics.cli.loop import complete
 from tai_autonomics.cli.options import AsJson, DataDir, Quiet, StoreUrl, TokenFile, Url
 from tai_autonomics.cli.output import Output
 from tai_autonomics.cli.statuses import EPILOG
@@ -36,7 +36,7 @@ def list_tenants(
                 rest = [str(tenant[name]) for name in ("seq", "time", "hash") if name in tenant]
                 output.show(tenant, "  ".join([f"{tenant['tenant_id']:<24}", *rest]).rstrip())
 
-    asyncio.run(work())
+    complete(work())
 
 
 @app.command(epilog=EPILOG)
@@ -60,7 +60,7 @@ def show(
         async with ledgers(place) as source:
             return await source.tenant(tenant)
 
-    document = asyncio.run(work())
+    document = complete(work())
     output.show(document, *lines_of(document))
 
 
