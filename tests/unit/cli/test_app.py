@@ -20,6 +20,7 @@ from tai_autonomics.errors import (
     StoreUnavailable,
     Unknown,
 )
+from tai_autonomics.policy.file import shipped
 
 
 def test_the_version_is_printed(cli: CommandLine) -> None:
@@ -133,6 +134,19 @@ def test_output_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
             check=False,
         )
     assert (done.returncode, done.stderr) == (2, b"tai-autonomics: No space left on device\n")
+
+
+def test_a_terminal_that_lacks_a_character_gets_its_number(tmp_path: Path) -> None:
+    (tmp_path / "Zo\u00eb.yaml").write_bytes(shipped())
+    done = subprocess.run(
+        [sys.executable, "-m", "tai_autonomics", "plans", "check", "Zo\u00eb.yaml"],
+        capture_output=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.split(b":")[0]) == (0, b"Zo\\xeb.yaml")
 
 
 def test_no_terminal_library_is_loaded_where_nothing_long_is_shown(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """`receipts list|show` and `tenants list|show` beside the store."""
 
 import pytest
-from tests.unit.cli.exports import CommandLine, ledger, lines
+from tests.unit.cli.exports import CommandLine, exported, ledger, lines
 
 from tai_autonomics.cli.output import columns, counted, printable, rate
 from tai_autonomics.cli.reading import lines_of, summary_of
@@ -38,6 +38,13 @@ def test_a_list_has_a_line_a_receipt(stored: CommandLine) -> None:
 def test_a_list_is_cut_as_asked(stored: CommandLine, arguments: tuple[str, ...], seqs: list[int]) -> None:
     assert stored("receipts", "list", "-t", "acme", "--json", *arguments) == 0
     assert [each["receipt"]["seq"] for each in stored.documents] == seqs
+
+
+def test_a_list_is_longer_than_a_page(cli: CommandLine) -> None:
+    assert cli("receipts", "import", exported(cli.directory / "x.jsonl", ledger("acme", 1_203)), "-q") == 0
+    for limit, expected in ((1_000, 1_000), (9_999, 1_203)):
+        assert cli("receipts", "list", "-t", "acme", "--limit", str(limit)) == 0
+        assert [int(line.split()[0]) for line in cli.out.splitlines()] == list(range(1, expected + 1))
 
 
 def test_json_is_byte_for_byte_what_an_export_has(stored: CommandLine) -> None:
