@@ -1,7 +1,7 @@
 """
 P7: decide, seal and append in process, 256 commands in flight, beside executemany of the rows that this left.
 
-    corridor: submissions -> house (wiring.py) -> file, noting the size of each append
+    corridor: submissions -> house (wiring) -> file, noting the size of each append
     raw:      the same rows, in appends of the same sizes, to a file of the same schema and settings
 """
 

@@ -212,7 +212,7 @@ def test_a_start_that_cannot_be_ends_in_one_line(tmp_path: Path) -> None:
         place = ("--host", "127.0.0.1", "--port", "0", "--data-dir", tmp_path / "c")
         unplanned = tai("serve", *place, PLANS_FILE=str(tmp_path / "plans.yaml"))
     for done, status, said in (
-        (taken, 78, f"PORT {port}"),
+        (taken, 78, f"PORT: 127.0.0.1:{port} cannot"),
         (second, 69, "another process writes"),
         (unwritable, 78, "TAI_DATA_DIR"),
         (unplanned, 78, "plans.yaml:1: "),

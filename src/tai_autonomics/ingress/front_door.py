@@ -34,6 +34,10 @@ class Drain:
 
     begun: bool = False
 
+    def begin(self) -> None:
+        """May be called again."""
+        self.begun = True
+
 
 class Corridor(Protocol):
     """The write path."""

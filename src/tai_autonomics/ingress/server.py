@@ -49,14 +49,14 @@ class ServerBounds(Struct, frozen=True, kw_only=True):
 STALLED_BYTES: Final = 16 * 1024
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A bound socket; port 0 takes a free one. Raises InvalidSetting when the address cannot be had."""
+def listen(host: str, port: int, *, setting: str = "HOST and PORT") -> socket.socket:
+    """A bound socket; port 0 takes a free one. Raises InvalidSetting, naming `setting`, when it cannot be had."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise InvalidSetting(f"PORT {port} on HOST {host} cannot be listened on: {reason}; choose another") from error
+        raise InvalidSetting(f"{setting}: {host}:{port} cannot be listened on: {reason}; choose another") from error
 
 
 async def serve(

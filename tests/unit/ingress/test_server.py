@@ -339,12 +339,12 @@ def test_signals_are_handled_as_before_once_it_has_ended(run: Run) -> None:
 def test_a_port_that_is_taken_is_said_clearly() -> None:
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(InvalidSetting, match=f"PORT {port} on HOST 127.0.0.1 .*choose another"):
+        with pytest.raises(InvalidSetting, match=f"HOST and PORT: 127.0.0.1:{port} .*choose another"):
             listen("127.0.0.1", port)
 
 
 def test_a_host_that_is_not_ours_is_said_clearly() -> None:
-    with pytest.raises(InvalidSetting, match=r"HOST 203\.0\.113\.1"):
+    with pytest.raises(InvalidSetting, match=r"HOST and PORT: 203\.0\.113\.1"):
         listen("203.0.113.1", 0)
 
 

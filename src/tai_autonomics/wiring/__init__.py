@@ -1,0 +1,29 @@
+"""
+The composition root: the one place that knows every part.
+
+    machine      time and chance
+    credentials  keys, and the first start's admin token
+    policies     the plans in force
+    house        everything that decides, on an open store
+    serving      a house with its front door open
+"""
+
+from tai_autonomics.wiring.credentials import issuance, keys, leave_admin_token
+from tai_autonomics.wiring.house import House, house, open_store
+from tai_autonomics.wiring.machine import SystemClock, SystemEntropy
+from tai_autonomics.wiring.policies import plans
+from tai_autonomics.wiring.serving import Started, serve
+
+__all__ = [
+    "House",
+    "Started",
+    "SystemClock",
+    "SystemEntropy",
+    "house",
+    "issuance",
+    "keys",
+    "leave_admin_token",
+    "open_store",
+    "plans",
+    "serve",
+]

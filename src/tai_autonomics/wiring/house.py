@@ -1,0 +1,108 @@
+"""
+Everything that decides, put together on an open store and not yet listening.
+
+    settings --> store, plans, clock --> corridor, queries
+"""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import BinaryIO, Final
+
+from msgspec import Struct
+
+from tai_autonomics.application.clock import SealingClock
+from tai_autonomics.application.corridor import Corridor, CorridorBounds
+from tai_autonomics.application.ports import Clock, Entropy, Observer, Store
+from tai_autonomics.application.queries import Queries
+from tai_autonomics.domain.tenant import Bounds
+from tai_autonomics.errors import StoreUnavailable
+from tai_autonomics.settings import IN_MEMORY, Settings
+from tai_autonomics.stores.sqlite import SQLiteStore
+from tai_autonomics.telemetry.logs import Logs
+from tai_autonomics.telemetry.metrics import Metrics
+from tai_autonomics.telemetry.observer import Telemetry
+from tai_autonomics.wiring.machine import SystemClock, SystemEntropy
+from tai_autonomics.wiring.policies import PlansInForce
+
+CORRIDOR_SHARE: Final = 0.3
+"""Of the time to drain, after the requests have had theirs."""
+
+
+class House(Struct, frozen=True):
+    """The parts of a process that decides, put together and not yet listening."""
+
+    store: Store
+    corridor: Corridor
+    queries: Queries
+    plans: PlansInForce
+    clock: Clock
+    sealing_clock: SealingClock
+    entropy: Entropy
+    observer: Observer
+
+
+async def open_store(settings: Settings, *, read_only: bool = False) -> Store:
+    """The store that STORE_URL names. Raises StoreUnavailable, LedgerNewerThanCode."""
+    path = None if settings.store_url == IN_MEMORY else settings.store_url.removeprefix("sqlite:///")
+    return await SQLiteStore.open(path, read_only=read_only, quarantine_max=settings.quarantine_max)
+
+
+@asynccontextmanager
+async def house(settings: Settings, *, observer: Observer | None = None) -> AsyncIterator[House]:
+    """Everything that decides, on an open store; closed in order at the end."""
+    clock, entropy = SystemClock(), SystemEntropy()
+    telling = observer or telemetry(settings, sys.stderr.buffer)
+    store = await open_store(settings)
+    try:
+        sealing_clock = SealingClock(clock, skew_seconds_max=settings.clock_skew_seconds_max)
+        if (newest := await store.newest_time()) is not None:
+            sealing_clock.saw(newest)
+        in_force = PlansInForce(store, clock, settings)
+        await in_force.read()
+        corridor = Corridor(
+            store,
+            clock=sealing_clock,
+            entropy=entropy,
+            observer=telling,
+            plans=in_force,
+            domain_bounds=Bounds(settings.entitlements_max, settings.observed_ahead_seconds_max),
+            bounds=corridor_bounds(settings),
+        )
+        queries = Queries(store, corridor, clock=sealing_clock, plans=in_force)
+        try:
+            yield House(store, corridor, queries, in_force, clock, sealing_clock, entropy, telling)
+        finally:
+            if not await corridor.close(timeout_seconds=settings.drain_seconds_max * CORRIDOR_SHARE):
+                telling.failed("drain", StoreUnavailable("commands were still under way at the end"))
+    finally:
+        await store.aclose()
+
+
+def corridor_bounds(settings: Settings) -> CorridorBounds:
+    return CorridorBounds(
+        lanes_max=settings.lanes_max,
+        lane_waiting_max=settings.lane_waiting_max,
+        waiting_max=settings.waiting_max,
+        append_receipts_max=settings.append_receipts_max,
+        append_bytes_max=settings.append_bytes_max,
+        snapshot_receipts=settings.snapshot_receipts,
+        snapshot_bytes=settings.snapshot_bytes,
+        new_ledgers_per_minute_max=settings.new_ledgers_per_minute_max,
+    )
+
+
+def telemetry(settings: Settings, stream: BinaryIO) -> Telemetry:
+    """Logs to `stream` and the metrics of this process."""
+    terminal = stream.isatty()
+    console = settings.log_format == "console" or (settings.log_format == "auto" and terminal)
+    clock = SystemClock()
+    logs = Logs(
+        stream,
+        clock,
+        level=settings.log_level,
+        form="console" if console else "json",
+        colors=console and terminal,
+        project_id=settings.gcp_project_id,
+    )
+    return Telemetry(logs, Metrics(environment=settings.environment), clock)

@@ -1,0 +1,211 @@
+"""
+The service: a house with its front door open, and what runs in the background beside it.
+
+    listen --> keys --> house --> admin token --> first probe --> serve, until a signal --> drain --> close
+"""
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+from msgspec import Struct
+
+from tai_autonomics import __version__
+from tai_autonomics.application.health import Health
+from tai_autonomics.application.ports import Observer
+from tai_autonomics.application.timers import Timers
+from tai_autonomics.errors import InvalidPlans, InvalidSetting, StoreUnavailable
+from tai_autonomics.identity.keys import Keys
+from tai_autonomics.identity.tokens import TokenVerifier
+from tai_autonomics.ingress.app import build
+from tai_autonomics.ingress.front_door import Drain, FrontDoor, Limits
+from tai_autonomics.ingress.scraping import serve_scrapes
+from tai_autonomics.ingress.server import ServerBounds, listen
+from tai_autonomics.ingress.server import serve as serve_http
+from tai_autonomics.settings import Loaded, Settings
+from tai_autonomics.telemetry.observer import Telemetry
+from tai_autonomics.wiring.credentials import issuance, keys, leave_admin_token
+from tai_autonomics.wiring.house import House, house, telemetry
+from tai_autonomics.wiring.policies import PlansInForce
+
+REQUESTS_SHARE: Final = 0.6
+"""Of the time to drain; the rest is for what the corridor still has under way."""
+
+
+class Started(Struct, frozen=True):
+    """Where a service listens. `token_file` holds the admin token that it left there, if it made one."""
+
+    url: str
+    metrics_url: str | None
+    data_dir: Path
+    token_file: Path | None
+
+
+def serve(loaded: Loaded, *, started: Callable[[Started], None]) -> int:
+    """Serve until SIGTERM or SIGINT; the exit status. Raises InvalidSetting, InvalidPlans, Unavailable at the start."""
+    import uvloop
+
+    told = telemetry(loaded.settings, sys.stdout.buffer)
+    told.logs.take_over_stdlib()
+    try:
+        return uvloop.run(_serve(loaded, told, started))
+    finally:
+        told.logs.close()
+
+
+async def _serve(loaded: Loaded, told: Telemetry, started: Callable[[Started], None]) -> int:
+    settings = loaded.settings
+    for warning in loaded.warnings:
+        told.logs.log.warning(warning)
+    with ExitStack() as sockets:
+        # Bound before anything is opened: a taken port touches no store and leaves no key.
+        listening = sockets.enter_context(listen(settings.host, settings.port))
+        scraping = None
+        if settings.metrics_address is not None:
+            scraping = sockets.enter_context(listen(*settings.metrics_address, setting="TAI_METRICS_ADDRESS"))
+        verifying = keys(settings)
+        async with house(settings, observer=told) as parts:
+            token_file = None if settings.jwt_keys else leave_admin_token(settings, verifying, parts.clock)
+            where = Started(
+                url=_url_of(listening),
+                metrics_url=None if scraping is None else _url_of(scraping) + "/metrics",
+                data_dir=settings.data_dir,
+                token_file=token_file,
+            )
+            await _serve_house(
+                settings, parts, told, verifying, listening, scraping, lambda: _tell(told, where, started)
+            )
+    return 0
+
+
+async def _serve_house(
+    settings: Settings,
+    parts: House,
+    told: Telemetry,
+    verifying: Keys,
+    listening: socket.socket,
+    scraping: socket.socket | None,
+    on_started: Callable[[], None],
+) -> None:
+    drain = Drain()
+    health = Health(parts.store, clock=parts.sealing_clock, observer=told)
+    told.metrics.watch(
+        lanes=lambda: parts.corridor.lanes,
+        waiting=lambda: parts.corridor.waiting,
+        log_lines_dropped=lambda: told.logs.dropped,
+    )
+    await health.probe()
+    background = _background(settings, parts, told, health, scraping)
+    try:
+        await serve_http(
+            build(front_door(settings, parts, told, verifying, health, drain)),
+            listening,
+            bounds=server_bounds(settings),
+            on_started=on_started,
+            on_draining=drain.begin,
+        )
+    finally:
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+
+
+def front_door(
+    settings: Settings, parts: House, told: Telemetry, verifying: Keys, health: Health, drain: Drain
+) -> FrontDoor:
+    """Everything that a request can reach."""
+    return FrontDoor(
+        corridor=parts.corridor,
+        queries=parts.queries,
+        verifier=TokenVerifier(verifying.public, issuance(settings), parts.clock),
+        quarantine=parts.store.quarantine,
+        journal_clean=parts.store.journal_clean,
+        health=health,
+        scrape=told.metrics.scrape,
+        observer=told,
+        clock=parts.clock,
+        entropy=parts.entropy,
+        version=__version__,
+        limits=limits(settings),
+        drain=drain,
+    )
+
+
+def limits(settings: Settings) -> Limits:
+    return Limits(
+        body_bytes_max=settings.body_bytes_max,
+        push_body_bytes_max=settings.push_body_bytes_max,
+        request_seconds=settings.request_seconds_max,
+        requests_at_once_max=settings.requests_at_once_max,
+        tenant_rate_per_second=settings.tenant_rate_per_second,
+    )
+
+
+def server_bounds(settings: Settings) -> ServerBounds:
+    return ServerBounds(
+        header_bytes_max=settings.header_bytes_max,
+        header_seconds=settings.request_seconds_max,
+        drain_seconds=settings.drain_seconds_max * REQUESTS_SHARE,
+    )
+
+
+def _background(
+    settings: Settings, parts: House, told: Telemetry, health: Health, scraping: socket.socket | None
+) -> "list[asyncio.Task[None]]":
+    timers = Timers(
+        parts.store,
+        parts.corridor,
+        clock=parts.sealing_clock,
+        observer=told,
+        poll_seconds=settings.timer_poll_seconds,
+    )
+    reload = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.set)
+    tasks = [
+        _in_background(told, "health", health.run()),
+        _in_background(told, "timers", timers.run()),
+        _in_background(told, "plans", _reload_plans(parts.plans, reload, told)),
+    ]
+    if scraping is not None:
+        tasks.append(_in_background(told, "scrape", serve_scrapes(told.metrics.scrape, scraping)))
+    return tasks
+
+
+def _tell(told: Telemetry, where: Started, started: Callable[[Started], None]) -> None:
+    told.logs.log.info("listening", url=where.url, metrics=where.metrics_url, token_file=str(where.token_file))
+    started(where)
+
+
+async def _reload_plans(in_force: PlansInForce, asked: asyncio.Event, observer: Telemetry) -> None:
+    """On SIGHUP: a bad file is reported, and the old one stays."""
+    while True:
+        await asked.wait()
+        asked.clear()
+        try:
+            read = await in_force.read()
+        except (InvalidPlans, InvalidSetting, StoreUnavailable) as error:
+            observer.failed("plans", error)
+        else:
+            observer.logs.log.info("the plans file was read again", policy=read.digest)
+
+
+def _in_background(observer: Observer, name: str, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+    """A task whose end is an error worth telling."""
+    task = asyncio.get_running_loop().create_task(work, name=name)
+
+    def ended(done: "asyncio.Task[None]") -> None:
+        if not done.cancelled() and (error := done.exception()) is not None:
+            observer.failed(name, error)
+
+    task.add_done_callback(ended)
+    return task
+
+
+def _url_of(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
