@@ -86,9 +86,6 @@ from tai_autonomics.domain.quota import decide as decide_quota
 from tai_autonomics.domain.quota import evolve as evolve_quota
 
 TIMER_KINDS: Final[tuple[TimerKind, ...]] = get_args(TimerKind)
-CURED_BY_TIME: Final = frozenset(
-    {"quota_exceeded", "action_budget_exhausted", "governor_refusing", "compliance_closed"}
-)
 
 
 class Erase(Struct, frozen=True, gc=False):
@@ -304,11 +301,6 @@ def next_timer(state: TenantState, by: Moment) -> EntitlementTimer | None:
     if state.due is None or state.due > by:
         return None
     return _command_of(min(state.timers.values(), key=_order))
-
-
-def claims(decision: Decision) -> bool:
-    """Whether the command's id is used up; not by a refusal that time cures, so that a retry is decided anew."""
-    return not (isinstance(decision.outcome, Refused) and decision.outcome.reason in CURED_BY_TIME)
 
 
 def effective_plan(state: TenantState, plans: Plans) -> Plan | None:

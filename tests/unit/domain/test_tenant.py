@@ -4,7 +4,6 @@ import pytest
 from tests.builders import BIG, CALLS, ENT, FREE, LATER, LATEST, NOW, PRO, in_service, moment, plan, plans
 from tests.given_when_then import given
 
-from tai_autonomics.domain.decider import Accepted, Refused
 from tai_autonomics.domain.entitlement import (
     EntitlementActivated,
     EntitlementCancellationScheduled,
@@ -30,7 +29,6 @@ from tai_autonomics.domain.tenant import (
     ApplyPlanChange,
     Bounds,
     Consume,
-    Decision,
     EffectivePlanChanged,
     EndTerm,
     Erase,
@@ -46,7 +44,6 @@ from tai_autonomics.domain.tenant import (
     Subject,
     Suspend,
     Verify,
-    claims,
     due_of,
     effective_plan,
     next_timer,
@@ -136,25 +133,6 @@ def test_the_bound_stops_only_what_would_create_one() -> None:
     full.when(Grant(ENT)).then(EntitlementGranted(ENT, PRO), EffectivePlanChanged(plan=PRO))
     full.when(Suspend("ent_2")).then_refused("invalid_transition")
     full.when(Grant("ent_2", "gold")).then_refused("unknown_plan")
-
-
-# command ids
-
-
-def decided(outcome: Accepted[Event] | Refused) -> Decision:
-    return Decision(Subject("quota", CALLS), None, None, (), outcome)
-
-
-@pytest.mark.parametrize(
-    "reason", ["quota_exceeded", "action_budget_exhausted", "governor_refusing", "compliance_closed"]
-)
-def test_a_refusal_that_time_cures_does_not_claim_its_id(reason: str) -> None:
-    assert not claims(decided(Refused(reason, "why", "what now")))  # type: ignore[arg-type]
-
-
-def test_every_other_decision_claims_its_id() -> None:
-    assert claims(decided(Refused("invalid_transition", "why", "what now")))
-    assert claims(decided(Accepted(())))
 
 
 # timers
