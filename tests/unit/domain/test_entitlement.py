@@ -5,6 +5,11 @@ from tests.builders import BIG, EARLIER, ENT, FREE, LATER, LATEST, LEGACY, NOW, 
 from tests.given_when_then import given
 
 from tai_autonomics.domain.entitlement import (
+    Activate,
+    ApplyPlanChange,
+    Cancel,
+    ChangePlan,
+    EndTerm,
     EntitlementActivated,
     EntitlementCancellationScheduled,
     EntitlementCancelled,
@@ -22,16 +27,6 @@ from tai_autonomics.domain.entitlement import (
     EntitlementState,
     EntitlementSuspended,
     EntitlementVerified,
-)
-from tai_autonomics.domain.moments import Moment
-from tai_autonomics.domain.tenant import (
-    Activate,
-    ApplyPlanChange,
-    Cancel,
-    ChangePlan,
-    Command,
-    EffectivePlanChanged,
-    EndTerm,
     Expire,
     Grant,
     Reinstate,
@@ -43,6 +38,8 @@ from tai_autonomics.domain.tenant import (
     Suspend,
     Verify,
 )
+from tai_autonomics.domain.moments import Moment
+from tai_autonomics.domain.tenant import Command, EffectivePlanChanged
 
 ON = EffectivePlanChanged(plan=PRO)
 OFF = EffectivePlanChanged(was=PRO)

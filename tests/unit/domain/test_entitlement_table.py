@@ -8,20 +8,14 @@ from tests.builders import EARLIER, ENT, LATER, LATEST, NOW, PRO, plans
 from tai_autonomics.domain.decider import Accepted, name_of
 from tai_autonomics.domain.entitlement import (
     INITIAL_STATE,
-    EntitlementCommand,
-    EntitlementState,
-    EntitlementTimer,
-    Status,
-    decide,
-    elapse,
-    evolve,
-)
-from tai_autonomics.domain.tenant import (
     Activate,
     ApplyPlanChange,
     Cancel,
     ChangePlan,
     EndTerm,
+    EntitlementCommand,
+    EntitlementState,
+    EntitlementTimer,
     Expire,
     Grant,
     Reinstate,
@@ -30,8 +24,12 @@ from tai_autonomics.domain.tenant import (
     Request,
     Resume,
     Revoke,
+    Status,
     Suspend,
     Verify,
+    decide,
+    elapse,
+    evolve,
 )
 
 STATES: dict[str, EntitlementState] = {

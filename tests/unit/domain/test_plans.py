@@ -1,9 +1,9 @@
 from tests.builders import BIG, CALLS, ENT, FREE, LEGACY, NOW, PRO, plan, plans
 
 from tai_autonomics.domain.decider import name_of
+from tai_autonomics.domain.entitlement import ApplyPlanChange, Verify
 from tai_autonomics.domain.plans import highest, is_offered, offered, shown
 from tai_autonomics.domain.quota import Consume
-from tai_autonomics.domain.tenant import ApplyPlanChange, Verify
 
 
 def test_a_retired_plan_is_known_and_not_offered() -> None:

@@ -9,33 +9,36 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.builders import BIG, FREE, NOW, PRO, plan, plans, quota
 
 from tai_autonomics.domain.decider import Accepted, fold
-from tai_autonomics.domain.entitlement import FINAL, FROM, IN_SERVICE, EntitlementState, TimerKind
-from tai_autonomics.domain.moments import Moment, datetime_of, plus_seconds
-from tai_autonomics.domain.plans import COUNT_MAX, Per, Plans
-from tai_autonomics.domain.quota import QuotaConsumed, QuotaReleased, QuotaReset
-from tai_autonomics.domain.tenant import (
-    INITIAL_STATE,
-    Bounds,
+from tai_autonomics.domain.entitlement import (
+    FINAL,
+    FROM,
+    IN_SERVICE,
     Cancel,
     ChangePlan,
-    Check,
-    Command,
-    Consume,
-    Decision,
-    Event,
+    EntitlementState,
     Grant,
     Reinstate,
     Reject,
-    Release,
     Renew,
     Request,
-    Reset,
     Resume,
     Revoke,
     Suspend,
+    TimerKind,
+    Verify,
+)
+from tai_autonomics.domain.moments import Moment, datetime_of, plus_seconds
+from tai_autonomics.domain.plans import COUNT_MAX, Per, Plans
+from tai_autonomics.domain.quota import Consume, QuotaConsumed, QuotaReleased, QuotaReset, Release, Reset
+from tai_autonomics.domain.tenant import (
+    INITIAL_STATE,
+    Bounds,
+    Check,
+    Command,
+    Decision,
+    Event,
     TenantState,
     Timer,
-    Verify,
     after_timers,
     check,
     decide,

@@ -7,8 +7,17 @@ from tests.given_when_then import Given, given
 from tai_autonomics.domain.entitlement import EntitlementPlanChanged, EntitlementSuspended
 from tai_autonomics.domain.moments import Moment
 from tai_autonomics.domain.plans import COUNT_MAX, Kind, Per, Plans
-from tai_autonomics.domain.quota import QuotaConsumed, QuotaReleased, QuotaReset, QuotaUse, ThresholdCrossed
-from tai_autonomics.domain.tenant import Consume, EffectivePlanChanged, Release, Reset
+from tai_autonomics.domain.quota import (
+    Consume,
+    QuotaConsumed,
+    QuotaReleased,
+    QuotaReset,
+    QuotaUse,
+    Release,
+    Reset,
+    ThresholdCrossed,
+)
+from tai_autonomics.domain.tenant import EffectivePlanChanged
 
 TODAY, TOMORROW = moment("2026-11-24"), moment("2026-11-25")
 

@@ -5,6 +5,9 @@ from tests.builders import BIG, CALLS, ENT, FREE, LATER, LATEST, NOW, PRO, in_se
 from tests.given_when_then import given
 
 from tai_autonomics.domain.entitlement import (
+    Activate,
+    ApplyPlanChange,
+    EndTerm,
     EntitlementActivated,
     EntitlementCancellationScheduled,
     EntitlementCancelled,
@@ -21,29 +24,24 @@ from tai_autonomics.domain.entitlement import (
     EntitlementScheduled,
     EntitlementSuspended,
     EntitlementVerified,
-)
-from tai_autonomics.domain.quota import QuotaConsumed, QuotaReleased, QuotaReset, ThresholdCrossed
-from tai_autonomics.domain.tenant import (
-    INITIAL_STATE,
-    Activate,
-    ApplyPlanChange,
-    Bounds,
-    Consume,
-    EffectivePlanChanged,
-    EndTerm,
-    Erase,
-    Event,
     Expire,
     Grant,
-    PartErased,
-    Release,
     Request,
     Revoke,
+    Suspend,
+    Verify,
+)
+from tai_autonomics.domain.quota import Consume, QuotaConsumed, QuotaReleased, QuotaReset, Release, ThresholdCrossed
+from tai_autonomics.domain.tenant import (
+    INITIAL_STATE,
+    Bounds,
+    EffectivePlanChanged,
+    Erase,
+    Event,
+    PartErased,
     SetTimer,
     SettleTimer,
     Subject,
-    Suspend,
-    Verify,
     due_of,
     effective_plan,
     next_timer,

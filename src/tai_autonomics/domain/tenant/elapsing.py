@@ -1,0 +1,71 @@
+"""What the passing of time asks of a tenant: which timer is next, and what is so once all that are due are decided."""
+
+from tai_autonomics.domain.decider import Accepted, fold
+from tai_autonomics.domain.entitlement import (
+    FINAL,
+    Activate,
+    ApplyPlanChange,
+    EndTerm,
+    EntitlementTimer,
+    Expire,
+    elapse,
+)
+from tai_autonomics.domain.entitlement import evolve as evolve_entitlement
+from tai_autonomics.domain.identifiers import EntitlementId
+from tai_autonomics.domain.moments import Moment
+from tai_autonomics.domain.tenant.state import TenantState, recounted
+from tai_autonomics.domain.tenant.timers import TIMER_KINDS, Timer, earliest
+
+
+def next_timer(state: TenantState, by: Moment) -> EntitlementTimer | None:
+    """The timer to decide first among those due by then: the earliest; at equal times by kind, then by entitlement."""
+    if state.due is None or state.due > by:
+        return None
+    return _command_of(min(state.timers.values(), key=_order))
+
+
+def after_timers(state: TenantState, now: Moment) -> TenantState:
+    """
+    The state once every timer due by then is decided, but for `plan`, which says what was last recorded.
+
+    In one pass: folding them one by one copies the whole tenant for each, and a thousand may be due at one midnight.
+    """
+    if state.due is None or state.due > now:
+        return state
+    entitlements = dict(state.entitlements)
+    in_service = state.in_service
+    for timer in sorted((timer for timer in state.timers.values() if timer.due <= now), key=_order):
+        command = _command_of(timer)
+        before = entitlements[command.entitlement_id]
+        outcome = elapse(command, before, now=now)
+        if isinstance(outcome, Accepted):  # an entitlement that ended has settled its other timers
+            after = fold(evolve_entitlement, before, outcome.events)
+            entitlements[command.entitlement_id] = after
+            in_service = recounted(in_service, before=before, after=after)
+    timers = {
+        key: timer
+        for key, timer in state.timers.items()
+        if timer.due > now and entitlements[_entitlement_id_of(timer)].status not in FINAL
+    }
+    return TenantState(state.plan, entitlements, in_service, state.quotas, timers, earliest(timers))
+
+
+def _order(timer: Timer) -> tuple[Moment, int, str]:
+    return timer.due, TIMER_KINDS.index(timer.kind), timer.subject
+
+
+def _entitlement_id_of(timer: Timer) -> EntitlementId:
+    return EntitlementId(timer.subject.removeprefix("entitlement/"))
+
+
+def _command_of(timer: Timer) -> EntitlementTimer:
+    entitlement_id = _entitlement_id_of(timer)
+    match timer.kind:
+        case "end_of_term":
+            return EndTerm(entitlement_id, timer.due)
+        case "expire":
+            return Expire(entitlement_id, timer.due)
+        case "activate":
+            return Activate(entitlement_id, timer.due)
+        case "plan_change":
+            return ApplyPlanChange(entitlement_id, timer.due)

@@ -1,0 +1,73 @@
+"""The tenant after an event: knows no plans and no clock, so that replay needs nothing but events."""
+
+from msgspec.structs import replace
+
+from tai_autonomics.domain.entitlement import (
+    EntitlementActivated,
+    EntitlementCancellationScheduled,
+    EntitlementCancelled,
+    EntitlementEvent,
+    EntitlementExpired,
+    EntitlementGranted,
+    EntitlementPlanChanged,
+    EntitlementPlanChangeScheduled,
+    EntitlementReinstated,
+    EntitlementRejected,
+    EntitlementRenewed,
+    EntitlementRequested,
+    EntitlementResumed,
+    EntitlementRevoked,
+    EntitlementScheduled,
+    EntitlementSuspended,
+    EntitlementVerified,
+)
+from tai_autonomics.domain.entitlement import evolve as evolve_entitlement
+from tai_autonomics.domain.quota import QuotaConsumed, QuotaReleased, QuotaReset, ThresholdCrossed
+from tai_autonomics.domain.quota import evolve as evolve_quota
+from tai_autonomics.domain.tenant.events import EffectivePlanChanged, Event, PartErased
+from tai_autonomics.domain.tenant.state import TenantState, entitlement_of, recounted
+from tai_autonomics.domain.tenant.timers import due_of, earliest, moved
+
+
+def evolve(state: TenantState, event: Event) -> TenantState:
+    """The tenant after the event."""
+    match event:
+        case QuotaConsumed() | QuotaReleased() | QuotaReset() | ThresholdCrossed():
+            quotas = {**state.quotas, event.quota: evolve_quota(state.quotas.get(event.quota), event)}
+            return TenantState(state.plan, state.entitlements, state.in_service, quotas, state.timers, state.due)
+        case EntitlementVerified() | PartErased():
+            return state
+        case EffectivePlanChanged():
+            return replace(state, plan=event.plan)
+        case (
+            EntitlementRequested()
+            | EntitlementGranted()
+            | EntitlementScheduled()
+            | EntitlementActivated()
+            | EntitlementRejected()
+            | EntitlementPlanChangeScheduled()
+            | EntitlementPlanChanged()
+            | EntitlementSuspended()
+            | EntitlementResumed()
+            | EntitlementCancellationScheduled()
+            | EntitlementCancelled()
+            | EntitlementReinstated()
+            | EntitlementRenewed()
+            | EntitlementRevoked()
+            | EntitlementExpired()
+        ):
+            return _evolve_entitlement(state, event)
+
+
+def _evolve_entitlement(state: TenantState, event: EntitlementEvent) -> TenantState:
+    before = entitlement_of(state, event.entitlement_id)
+    after = evolve_entitlement(before, event)
+    timers = moved(state.timers, due_of(event))
+    return TenantState(
+        plan=state.plan,
+        entitlements={**state.entitlements, event.entitlement_id: after},
+        in_service=recounted(state.in_service, before=before, after=after),
+        quotas=state.quotas,
+        timers=timers,
+        due=earliest(timers),
+    )

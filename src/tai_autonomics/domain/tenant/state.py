@@ -1,0 +1,49 @@
+"""What is known of a tenant between two decisions."""
+
+from typing import Final
+
+from msgspec import Struct
+
+from tai_autonomics.domain.entitlement import INITIAL_STATE as NO_ENTITLEMENT
+from tai_autonomics.domain.entitlement import EntitlementState, plan_in_service
+from tai_autonomics.domain.identifiers import EntitlementId, PlanName, QuotaName
+from tai_autonomics.domain.moments import Moment
+from tai_autonomics.domain.quota import QuotaUse
+from tai_autonomics.domain.tenant.timers import Timer
+
+
+class TenantState(Struct, frozen=True):
+    """Everything that is known of a tenant: a fold of its events, and nothing else."""
+
+    plan: PlanName | None = None
+    """The effective plan as of the last event that changed it."""
+    entitlements: dict[EntitlementId, EntitlementState] = {}
+    in_service: dict[PlanName, int] = {}
+    """How many entitlements in service hold each plan: kept, so that no decision walks over all entitlements."""
+    quotas: dict[QuotaName, QuotaUse] = {}
+    timers: dict[str, Timer] = {}
+    due: Moment | None = None
+    """When the earliest timer is due."""
+
+
+INITIAL_STATE: Final = TenantState()
+
+
+def entitlement_of(state: TenantState, entitlement_id: EntitlementId) -> EntitlementState:
+    """One that nobody knows is in the state that all begin in."""
+    return state.entitlements.get(entitlement_id, NO_ENTITLEMENT)
+
+
+def recounted(
+    in_service: dict[PlanName, int], *, before: EntitlementState, after: EntitlementState
+) -> dict[PlanName, int]:
+    """The entitlements in service by plan, once one of them went from `before` to `after`."""
+    was, plan = plan_in_service(before), plan_in_service(after)
+    if was == plan:
+        return in_service
+    counts = dict(in_service)
+    if plan is not None:
+        counts[plan] = counts.get(plan, 0) + 1
+    if was is not None:
+        counts[was] -= 1
+    return {name: count for name, count in counts.items() if count}
