@@ -128,7 +128,7 @@ class Text(str):
         Word.YES,
         Number.ONE,
         Text("text"),
-        orjson.Fragment(b"1"),
+        pytest.param(orjson.Fragment(b"1"), id="fragment"),
         "\ud800",
         {1: "a"},
         {"é": 1},
