@@ -1,7 +1,7 @@
 """Events and state to bytes and back; old versions are lifted here alone."""
 
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import Struct
@@ -18,12 +18,18 @@ _REQUEST_VERSION: Final = b"tai/request/v1\x00"
 
 
 class _Replayed(Struct, frozen=True):
-    """What replay needs of a body: its events and nothing else."""
+    """What replay needs of a body, and the version that says how to read it."""
 
+    v: Literal[1]
     events: tuple[Event, ...]
 
 
+class _Linked(Struct, frozen=True):
+    prev: str
+
+
 _bodies: Final = msgspec.json.Decoder(_Replayed)
+_links: Final = msgspec.json.Decoder(_Linked)
 _states: Final = msgspec.json.Decoder(TenantState)
 _state_encoder: Final = msgspec.json.Encoder()
 
@@ -44,6 +50,11 @@ def events_of(receipt: Receipt) -> tuple[Event, ...]:
         return _bodies.decode(receipt.body).events
     except msgspec.ValidationError as error:
         raise LedgerNewerThanCode(f"receipt {receipt.seq} of {receipt.tenant}: {error}") from error
+
+
+def prev_of(receipt: Receipt) -> str:
+    """The hash of the receipt that this one follows."""
+    return _links.decode(receipt.body).prev
 
 
 def state_to_bytes(state: TenantState) -> bytes:

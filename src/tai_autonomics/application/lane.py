@@ -6,12 +6,13 @@ A lane: one tenant's commands in order, its state in memory, and what is on its 
        +------rewind--------+---------------+     (another writer was first: decide again on what it left)
 
 Status: loading (the ledger is being read), live (commands are decided at once), reconciling (the store must be asked
-what it holds before anything is decided).
+what it holds before anything is decided), closed (the ledger cannot be used; the next call gets another lane).
 """
 
 from asyncio import Future
 from itertools import islice
-from typing import Final, Literal
+from math import inf
+from typing import Literal
 
 from msgspec import Struct
 
@@ -20,9 +21,6 @@ from tai_autonomics.application.sealing import Sealed, Submission
 from tai_autonomics.domain.decider import fold
 from tai_autonomics.domain.tenant import TenantState, evolve
 from tai_autonomics.ledger.records import Append, Due, DueKey, Head, Receipt, Snapshot
-
-RECENT_IDS_MAX: Final = 1024
-"""Durable command ids that a lane remembers; for older ones the store is asked by the append itself."""
 
 
 class Answer(Struct, frozen=True, gc=False):
@@ -33,19 +31,34 @@ class Answer(Struct, frozen=True, gc=False):
 
 
 class Pending:
-    """A command that someone waits for."""
+    """A command in its lane, and the callers who wait for it, each no longer than its own deadline."""
 
-    __slots__ = ("contended", "deadline", "submission", "unknown", "waiters")
+    __slots__ = ("contended", "deadline", "submission", "waiters")
 
-    def __init__(self, submission: Submission, deadline: float) -> None:
+    def __init__(self, submission: Submission) -> None:
         self.submission = submission
-        self.deadline = deadline
-        """Monotonic seconds after which nobody waits any more."""
-        self.waiters: list[Future[Answer]] = []
-        self.unknown = False
-        """An append with its receipt was sent and has not been answered."""
+        self.waiters: dict[Future[Answer], float] = {}
+        """Each with its deadline, in monotonic seconds."""
+        self.deadline = inf
+        """The earliest of them."""
         self.contended = False
         """Its appends came back, and only as Conflict or Busy."""
+
+    def wait(self, waiter: "Future[Answer]", deadline: float) -> None:
+        self.waiters[waiter] = deadline
+        self.deadline = min(self.deadline, deadline)
+
+    def expired(self, now: float) -> bool:
+        """Whether everyone who waited has waited long enough."""
+        return self.deadline <= now and max(self.waiters.values()) <= now
+
+    def tell(self, error: BaseException, *, late: float = inf) -> None:
+        """Those whose deadline has come by `late` hear the error and wait no more."""
+        for waiter in [waiter for waiter, deadline in self.waiters.items() if deadline <= late]:
+            del self.waiters[waiter]
+            if not waiter.done():
+                waiter.set_exception(error)
+        self.deadline = min(self.waiters.values(), default=inf)
 
 
 class Decided(Struct, frozen=True, gc=False):
@@ -69,6 +82,7 @@ class Lane:
     __slots__ = (
         "conflicts",
         "decided",
+        "doubted",
         "durable",
         "failures",
         "ids",
@@ -76,28 +90,28 @@ class Lane:
         "queued",
         "readers",
         "ready",
-        "recent",
         "sent",
         "status",
         "tail_bytes",
         "tail_receipts",
         "tenant",
         "waiting",
+        "woken",
     )
 
     def __init__(self, tenant: str, opened: "Future[None]") -> None:
         self.tenant = tenant
-        self.status: Literal["loading", "live", "reconciling"] = "loading"
+        self.status: Literal["loading", "live", "reconciling", "closed"] = "loading"
         self.opened: Future[None] | None = opened
         """Done when the ledger has been read; None from then on."""
         self.durable: Durable | None = None
+        self.ids: dict[str, Pending] = {}
+        """Every command of the lane by its id: waiting, decided, sent, or being answered from the store."""
         self.waiting: list[Pending] = []
         self.decided: list[Decided] = []
         self.sent: list[Decided] = []
-        self.ids: dict[str, Pending] = {}
-        """Command ids in flight."""
-        self.recent: dict[str, int] = {}
-        """Durable claimed command ids, oldest first, with the seq of their receipt."""
+        self.doubted = 0
+        """How many of those sent and decided, from the first, were in an append of which nothing could be said."""
         self.tail_receipts = 0
         self.tail_bytes = 0
         self.conflicts = 0
@@ -105,26 +119,36 @@ class Lane:
         self.failures = 0
         """Appends in a row of which nothing could be said."""
         self.readers = 0
+        self.woken = False
+        """Whether its due timers are to be decided though no command waits."""
         self.queued = False
         self.ready = False
 
     @property
     def idle(self) -> bool:
         """Whether nothing would be lost by forgetting the lane."""
-        return not (self.waiting or self.decided or self.sent or self.readers or self.queued) and self.status == "live"
+        busy = self.ids or self.decided or self.sent or self.readers or self.woken or self.queued
+        return not busy and self.status in ("live", "closed")
+
+    @property
+    def held_back(self) -> bool:
+        """Whether it must not decide ahead of what it has under way."""
+        return bool(self.conflicts and (self.sent or self.decided))
+
+    @property
+    def unsent(self) -> list[Decided]:
+        """The decisions that no append carried, unless it is known to have stored nothing."""
+        return self.decided[max(self.doubted - len(self.sent), 0) :]
+
+    @property
+    def doubtful(self) -> list[Decided]:
+        """The decisions that may be stored."""
+        return [*self.sent, *self.decided[: max(self.doubted - len(self.sent), 0)]]
 
     def tip(self, durable: Durable) -> tuple[TenantState, Head | Receipt]:
         """State and head that will be, once all that is decided is durable."""
         last = self.decided[-1] if self.decided else self.sent[-1] if self.sent else None
         return (durable.state, durable.head) if last is None else (last.sealed.state, last.sealed.receipt)
-
-    def remember(self, receipt: Receipt) -> None:
-        """Keep a durable command id for the repeats that may come."""
-        if not receipt.claims:
-            return
-        self.recent[receipt.command_id] = receipt.seq
-        if len(self.recent) > RECENT_IDS_MAX:
-            del self.recent[next(iter(self.recent))]
 
     def take(self, *, receipts_max: int, bytes_max: int) -> int:
         """Move what one append may hold from decided to sent, at least one receipt; how many bytes that is."""
@@ -139,15 +163,16 @@ class Lane:
         return size
 
     def settle(self, count: int) -> list[Decided]:
-        """The first `count` receipts sent are durable: move the state on, and return them to be answered."""
+        """The first `count` of those sent and decided are durable: move the state on, and return them."""
+        if (more := count - len(self.sent)) > 0:
+            self.sent, self.decided = self.sent + self.decided[:more], self.decided[more:]
         settled, self.sent = self.sent[:count], self.sent[count:]
-        for item in settled:
-            receipt = item.sealed.receipt
-            self.remember(receipt)
-            self.tail_receipts += 1
-            self.tail_bytes += len(receipt.body)
+        self.doubted = max(self.doubted - count, 0)
+        self.tail_receipts += count
+        self.tail_bytes += sum(len(item.sealed.receipt.body) for item in settled)
         if settled:
             self.durable = Durable(settled[-1].sealed.state, head_of(settled[-1].sealed.receipt))
+            self.conflicts = self.failures = 0
         return settled
 
     def next_waiting(self, count: int) -> list[Pending]:
@@ -160,25 +185,28 @@ class Lane:
         state = durable.state
         for receipt in receipts:
             state = fold(evolve, state, events_of(receipt))
-            self.remember(receipt)
             self.tail_receipts += 1
             self.tail_bytes += len(receipt.body)
         return Durable(state, head_of(receipts[-1])) if receipts else durable
 
     def rewind(self) -> list[Pending]:
         """Take back every decision that is not durable; returns the commands that nobody waits for, the rest waits."""
-        undone = [item.pending for item in (*self.sent, *self.decided) if item.pending is not None]
-        self.sent, self.decided = [], []
-        for pending in undone:
-            pending.unknown = False
+        undone = self._take_back([*self.sent, *self.decided])
+        self.sent, self.decided, self.doubted = [], [], 0
         self.waiting = [pending for pending in undone if pending.waiters] + self.waiting
         return [pending for pending in undone if not pending.waiters]
 
     def rewind_unsent(self) -> None:
-        """Take back the decisions that were not sent."""
-        undone = [item.pending for item in self.decided if item.pending is not None]
-        self.decided = []
-        self.waiting = undone + self.waiting
+        """Take back the decisions that no append carried; their commands wait."""
+        unsent = self.unsent
+        del self.decided[len(self.decided) - len(unsent) :]
+        self.waiting = self._take_back(unsent) + self.waiting
+
+    def _take_back(self, undone: list[Decided]) -> list[Pending]:
+        commands = [item.pending for item in undone if item.pending is not None]
+        # A timer that was decided is due again.
+        self.woken = self.woken or len(commands) < len(undone)
+        return commands
 
     def resend(self) -> None:
         """What was sent is to be sent again, the same bytes."""
