@@ -27,11 +27,16 @@ SQLITE_NEEDED: Final = (3, 37, 0)
 APPLICATION_ID: Final = 0x54414931
 """Marks a file as ours ("TAI1"), so that no other program's database is ever migrated."""
 
+WRITER_CACHE_KIB: Final = 65_536
+"""Pages of the file that the writing connection keeps: index leaves, above all."""
+
+READER_CACHE_KIB: Final = 8_192
+"""The same for each other connection; what it misses is mostly in the system's cache."""
+
 SETTINGS: Final = (
     "PRAGMA synchronous = FULL",
     "PRAGMA secure_delete = ON",
     "PRAGMA temp_store = MEMORY",
-    "PRAGMA cache_size = -65536",
     # checkpoints.py says when; SQLite's own would run inside a commit.
     "PRAGMA wal_autocheckpoint = 0",
 )
@@ -87,7 +92,11 @@ def _create(path: Path) -> None:
 
 
 def connect(
-    path: Path | None, *, read_only: bool = False, factory: type[sqlite3.Connection] = sqlite3.Connection
+    path: Path | None,
+    *,
+    read_only: bool = False,
+    cache_kib: int = WRITER_CACHE_KIB,
+    factory: type[sqlite3.Connection] = sqlite3.Connection,
 ) -> sqlite3.Connection:
     """A connection in autocommit mode to the file, or to a fresh database in memory (None). Makes no file."""
     if path is not None and not path.exists():
@@ -103,7 +112,7 @@ def connect(
         factory=factory,
         cached_statements=STATEMENTS_CACHED,
     )
-    for setting in SETTINGS:
+    for setting in (*SETTINGS, f"PRAGMA cache_size = -{cache_kib}"):
         connection.execute(setting)
     return connection
 

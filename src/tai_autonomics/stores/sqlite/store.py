@@ -46,7 +46,7 @@ class SQLiteStore:
         self._place = "memory" if path is None else str(path)
         self._writing = ThreadPoolExecutor(1, "tai-sqlite-writer")
         self._reading = self._writing if path is None else ThreadPoolExecutor(READERS_MAX, "tai-sqlite-reader")
-        self._readers = Readers(partial(files.connect, path, read_only=True))
+        self._readers = Readers(partial(files.connect, path, read_only=True, cache_kib=files.READER_CACHE_KIB))
         self._writer: Writer | None = None
         self._checkpoints: Checkpoints | None = None
         self._lock: int | None = None
@@ -85,11 +85,14 @@ class SQLiteStore:
         if path is not None:
             self._lock = files.claim(path)
         self._writer = Writer(
-            partial(files.connect, path, factory=factory), quarantine_max=quarantine_max, wrote=self._wrote
+            partial(files.connect, path, factory=factory),
+            quarantine_max=quarantine_max,
+            wrote=self._wrote,
         )
         self._writer.run(partial(files.migrate, place=self._place))
         if path is not None:
-            self._checkpoints = Checkpoints(partial(files.connect, path), self._writing, self._writer.run)
+            beside = partial(files.connect, path, cache_kib=files.READER_CACHE_KIB)
+            self._checkpoints = Checkpoints(beside, self._writing, self._writer.run)
 
     def _wrote(self, rows: int, erased: bool) -> None:
         if self._checkpoints is not None:
