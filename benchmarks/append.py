@@ -30,7 +30,7 @@ from tai_autonomics.settings import Settings
 from tai_autonomics.stores.sqlite import SQLiteStore, files
 from tai_autonomics.stores.sqlite.checkpoints import ROWS_MAX
 from tai_autonomics.telemetry.observer import Telemetry
-from tai_autonomics.wiring import House, house, telemetry
+from tai_autonomics.wiring.house import House, house, telemetry
 
 IN_FLIGHT: Final = 256
 TENANTS: Final = 1_000
