@@ -74,13 +74,15 @@ class Callers:
 
     def settle(self, lane: Lane, count: int) -> None:
         """The first `count` receipts sent are durable: answer those who wait for them."""
-        for item in lane.settle(count):
-            receipt, pending = item.sealed.receipt, item.pending
-            self._recent.add(receipt)
-            self._observer.sealed(receipt.type)
-            self._observer.decided(item.command, receipt.type, item.sealed.reason)
-            if pending is not None:
-                self._answer(lane, pending, Answer(receipt, replayed=False))
+        settled = lane.settle(count)
+        for item in settled:
+            self._recent.add(item.sealed.receipt)
+            if item.pending is not None:
+                self._answer(lane, item.pending, Answer(item.sealed.receipt, replayed=False))
+        for item in settled:
+            type = item.sealed.receipt.type  # noqa: A001
+            self._observer.sealed(type)
+            self._observer.decided(item.command, type, item.sealed.reason)
 
     def replay(self, lane: Lane, pending: Pending, receipt: Receipt) -> None:
         """Answer with a receipt that the ledger holds, if it is of the same request."""
