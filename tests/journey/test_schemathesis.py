@@ -1,0 +1,114 @@
+"""What the interface's own description promises is what a started service answers, whatever it is sent."""
+
+import json
+import os
+import subprocess
+import sysconfig
+from collections import Counter
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from tests.journey.service import Service
+from tests.sizes import size
+
+from tai_autonomics.ingress.routes import routes
+
+SEED: Final = "20261124"
+RUN_SECONDS_MAX: Final = 1_800
+EXAMPLES: Final = size(short=25, full=1_000)
+"""Of fuzzing, for each operation; beside them its coverage phase tries each bound of each member."""
+CHECKS: Final = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "unsupported_method",
+    "allow_header_conformance",
+)
+OPERATIONS: Final = {route.name for route in routes() if route.path != "/openapi.json"}
+"""schemathesis leaves out the description that it reads."""
+OPEN: Final = {"GET /health", "GET /health/live", "GET /problems/{reason}"}
+REFUSED: Final = {400, 401, 404, 405, 415}
+"""All that a stranger is answered where a token is asked for: 400 for a header, 405 and 415 before the body is read."""
+
+
+class Run:
+    """A finished run: what was sent to each operation, and what it answered. `described` is another description."""
+
+    def __init__(self, service: Service, folder: Path, *, token: str, described: Path | None = None) -> None:
+        report, roots = folder / "report.ndjson", [os.getcwd(), *filter(None, [os.environ.get("PYTHONPATH")])]
+        command = [
+            Path(sysconfig.get_path("scripts")) / "schemathesis",
+            *("run", described or f"{service.url}/openapi.json", "--url", service.url),
+            *(("--header", f"Authorization: Bearer {token}") if token else ()),
+            *("--seed", SEED, "--generation-database", "none", "--max-examples", str(EXAMPLES)),
+            *("--checks", ",".join(CHECKS), "--continue-on-failure", "--no-color", "--warnings", "off"),
+            *("--report", "ndjson", "--report-ndjson-path", report),
+        ]
+        hooks = {"SCHEMATHESIS_HOOKS": "tests.journey.schemathesis_hooks", "PYTHONPATH": os.pathsep.join(roots)}
+        self.done = subprocess.run(
+            command,
+            env={**os.environ, **hooks},
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=RUN_SECONDS_MAX,
+            check=False,
+        )
+        self.statuses: dict[str, Counter[int]] = {}
+        with report.open() as lines:
+            for line in lines:
+                self._count(json.loads(line).get("ScenarioFinished", {}).get("recorder", {}))
+
+    def _count(self, recorder: dict[str, Any]) -> None:
+        for interaction in recorder.get("interactions", {}).values():
+            statuses = self.statuses.setdefault(recorder["label"], Counter())
+            statuses[interaction["response"]["status_code"]] += 1
+
+
+@pytest.mark.timeout(RUN_SECONDS_MAX)
+def test_an_admin_meets_no_5xx_and_nothing_that_is_not_described(tmp_path: Path) -> None:
+    with Service(tmp_path / "data") as service, service.client() as client:
+        grant = {"tenant_id": "acme", "entitlement_id": "ent_1", "action": "grant", "plan": "professional"}
+        assert client.post("/marketplace", json={**grant, "metadata": {"order": "O-1"}}).status_code == 200
+        run = Run(service, tmp_path, token=service.admin_token)
+        assert client.get("/health").json()["status"] == "ok"
+    assert run.done.returncode == 0, run.done.stdout
+    assert run.statuses.keys() >= OPERATIONS
+    for operation in OPERATIONS:
+        assert run.statuses[operation][200] > 0, (operation, run.statuses[operation])
+    few = {"GET /health", "GET /health/live", "GET /metrics"}
+    assert min(run.statuses[operation].total() for operation in OPERATIONS - few) >= 30
+    assert '"severity":"ERROR"' not in "".join(service.output)
+
+
+@pytest.mark.timeout(RUN_SECONDS_MAX)
+def test_a_stranger_meets_no_5xx_and_nothing_but_refusals(tmp_path: Path) -> None:
+    with Service(tmp_path / "data") as service:
+        run = Run(service, tmp_path, token="")
+        with service.client() as client:
+            assert client.get("/v1/tenants").json()["items"] == []
+    assert run.done.returncode == 0, run.done.stdout
+    assert run.statuses.keys() >= OPERATIONS
+    for operation in OPERATIONS - OPEN:
+        assert run.statuses[operation].keys() <= REFUSED, (operation, run.statuses[operation])
+        assert run.statuses[operation][401] > 0
+
+
+@pytest.mark.parametrize("flaw", ["a status that is not described", "a member of another type"])
+def test_these_runs_fail_where_the_service_differs_from_its_description(tmp_path: Path, flaw: str) -> None:
+    with Service(tmp_path / "data") as service, service.client("") as client:
+        document = client.get("/openapi.json").json()
+        described = document["paths"]["/v1/tenants"]["get"]
+        document["paths"] = {"/v1/tenants": {"get": described}}
+        if flaw == "a status that is not described":
+            del described["responses"]["400"]
+        else:
+            document["components"]["schemas"]["TenantList"]["properties"]["items"] = {"type": "string"}
+        (tmp_path / "described.json").write_text(json.dumps(document))
+        run = Run(service, tmp_path, token=service.admin_token, described=tmp_path / "described.json")
+    assert run.done.returncode == 1, run.done.stdout
+    expected = "ST103 Undocumented status code" if flaw.startswith("a status") else "Response violates schema"
+    assert expected in run.done.stdout, run.done.stdout
