@@ -126,7 +126,11 @@ class Import:
         self._open: dict[str, _Inflow] = {}
 
     async def take(self, lines: Iterable[bytes]) -> int:
-        """Verify and store some lines; how many. Raises BrokenChain, LedgerNewerThanCode, StoreUnavailable."""
+        """
+        Verify and store some lines; how many.
+
+        Raises NotCanonical, BrokenChain, LedgerNewerThanCode, StoreUnavailable; what was stored by then stays.
+        """
         count = 0
         for text in lines:
             line = parse_line(text)
@@ -134,15 +138,21 @@ class Import:
             inflow = self._open.get(members["tenant"])
             if inflow is None:
                 inflow = self._open[members["tenant"]] = await _Inflow.open(self._store, members["tenant"])
-            inflow.chain.extend(line.body, hash=line.hash, parts=line.parts)
+            inflow.chain.link(members, line.body, hash=line.hash, parts=line.parts)
             inflow.take(indexed(members, body=line.body, hash=line.hash), line.parts)
             count += 1
         await self._flush()
         return count
 
     async def close(self) -> tuple[Imported, ...]:
-        """What was imported, by ledger; the heads are read back from the store and compared."""
+        """
+        What was imported, by ledger; the heads are read back from the store and compared.
+
+        Raises BrokenChain for lines that end before the store's head and are not the beginning of its ledger.
+        """
         await self._flush()
+        for inflow in self._open.values():
+            await inflow.compare(self._store)
         done = tuple(inflow.imported() for inflow in self._open.values())
         for page in range(0, len(done), TENANTS_PAGE):
             part = done[page : page + TENANTS_PAGE]
@@ -194,6 +204,15 @@ class _Inflow:
         if receipt.seq == held.seq and receipt.hash != held.hash:
             detail = f"the store holds {held.hash} in its place"
             raise BrokenChain(tenant=self._tenant, seq=receipt.seq, step=4, detail=detail)
+
+    async def compare(self, store: Store) -> None:
+        """Lines that end before the store's head were not held against it yet. Raises BrokenChain."""
+        if self._held is None or self.chain.seq >= self._held.seq:
+            return
+        held = await store.receipt(self._tenant, self.chain.seq)
+        if held is None or held.hash != self.chain.hash:
+            detail = "the store holds another receipt in its place"
+            raise BrokenChain(tenant=self._tenant, seq=self.chain.seq, step=4, detail=detail)
 
     def next_append(self, receipts_max: int) -> Append | None:
         if not self._waiting:
