@@ -78,15 +78,16 @@ class Service:
         """SIGTERM; the exit status."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
-        return self._wait()
+        return self.wait()
 
     def kill(self) -> None:
         """SIGKILL; returns when the process is gone."""
         assert self._process is not None
         self._process.kill()
-        self._wait()
+        self.wait()
 
-    def _wait(self) -> int:
+    def wait(self) -> int:
+        """Until the process is gone; the exit status."""
         assert self._process is not None
         status = self._process.wait(STOP_SECONDS_MAX)
         self._reader.join(STOP_SECONDS_MAX)

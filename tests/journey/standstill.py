@@ -1,0 +1,43 @@
+"""Keeps a started service's store from writing, so that commands stay in flight for as long as a test needs."""
+
+import re
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import httpx
+from tests.journey.service import Service
+
+SECONDS_MAX: Final = 20
+
+
+@contextmanager
+def held(service: Service) -> Iterator[None]:
+    """The file's write lock is ours: an append waits for it, for five seconds at most."""
+    connection = sqlite3.connect(service.data_dir / "tai.db", isolation_level=None, timeout=SECONDS_MAX)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+    finally:
+        connection.close()
+
+
+def until(holds: Callable[[], bool], *, what: str, seconds: float = SECONDS_MAX) -> None:
+    """Ask again and again whether it holds; each question is to a process, so none is a busy wait of long."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+
+
+def waiting(client: httpx.Client) -> int:
+    """Commands that wait for their receipt, by the service's own count."""
+    found = re.search(r"^tai_commands_waiting (\d+)", client.get("/metrics").text, re.MULTILINE)
+    assert found is not None
+    return int(float(found[1]))
+
+
+def until_waiting(client: httpx.Client, commands: int) -> None:
+    """Until so many commands are in flight."""
+    until(lambda: waiting(client) >= commands, what=f"{commands} commands in flight")
