@@ -5,12 +5,14 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Event
 from typing import Final
 
 import httpx
 from tests.journey.service import Service
 
 SECONDS_MAX: Final = 20
+_MOMENT: Final = Event()
 
 
 @contextmanager
@@ -25,10 +27,11 @@ def held(service: Service) -> Iterator[None]:
 
 
 def until(holds: Callable[[], bool], *, what: str, seconds: float = SECONDS_MAX) -> None:
-    """Ask again and again whether it holds; each question is to a process, so none is a busy wait of long."""
+    """Ask again and again whether it holds, and leave the machine a moment between two questions."""
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        _MOMENT.wait(0.01)
 
 
 def waiting(client: httpx.Client) -> int:
