@@ -134,6 +134,8 @@ class Corridor:
 
     async def durable(self, tenant: str, *, timeout_seconds: float = 10.0) -> Durable:
         """The tenant's durable state; reads the ledger when its lane is cold. Raises Unavailable."""
+        if self._closed:
+            raise Draining("the service has stopped")
         lane = self._lane_of(tenant)
         return lane.durable or await self._opened(lane, timeout_seconds)
 
@@ -148,6 +150,7 @@ class Corridor:
             raise StoreUnavailable("the ledger could not be read in time") from error
         finally:
             lane.readers -= 1
+            self._rest(lane)
         return durable
 
     def wake(self, tenant: str) -> None:
@@ -170,6 +173,8 @@ class Corridor:
         await self._background.close()
         for lane in self._working.values():
             self._callers.expire(lane)
+        for lane in self._lanes.values():
+            lane.give_up(Draining("the service is stopping"))
         return finished
 
     @property

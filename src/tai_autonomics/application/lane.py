@@ -50,7 +50,7 @@ class Pending:
 
     def expired(self, now: float) -> bool:
         """Whether everyone who waited has waited long enough."""
-        return self.deadline <= now and max(self.waiters.values()) <= now
+        return bool(self.waiters) and max(self.waiters.values()) <= now
 
     def tell(self, error: BaseException, *, late: float = inf) -> None:
         """Those whose deadline has come by `late` hear the error and wait no more."""
@@ -144,6 +144,12 @@ class Lane:
     def doubtful(self) -> list[Decided]:
         """The decisions that may be stored."""
         return [*self.sent, *self.decided[: max(self.doubted - len(self.sent), 0)]]
+
+    def give_up(self, error: BaseException) -> None:
+        """Its ledger is not read any more: those who wait for that hear the error."""
+        if self.opened is not None and not self.opened.done():
+            self.opened.set_exception(error)
+            self.opened.exception()  # perhaps nobody waits
 
     def tip(self, durable: Durable) -> tuple[TenantState, Head | Receipt]:
         """State and head that will be, once all that is decided is durable."""

@@ -250,9 +250,7 @@ class Reconciling:
         self._observer.failed("load", error)
         self._callers.fail_all(lane, error)
         lane.status, lane.woken = "closed", False
-        if lane.opened is not None:
-            lane.opened.set_exception(error)
-            lane.opened.exception()
+        lane.give_up(error)
         self._gone(lane)
 
 

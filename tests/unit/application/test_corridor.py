@@ -695,3 +695,41 @@ async def test_a_renewed_entitlement_does_not_expire_at_the_old_time(store: Faul
     one.clock.advance(60)
     assert await one.timers.wake_due() == 0
     assert (await one.submit(verify())).receipt.type == "transition"
+
+
+async def test_a_reader_that_is_done_leaves_a_lane_at_rest(store: FaultyStore) -> None:
+    one = Instance(store, HandClock())
+    store.holding = Gate()
+    reading = asyncio.get_running_loop().create_task(one.corridor.durable("acme"))
+    await store.holding.reached.wait()
+    one.corridor.wake("acme")
+    store.holding.open()
+    await reading
+    assert await one.corridor.close(timeout_seconds=CONDITION_SECONDS_MAX)
+
+
+async def test_those_who_wait_for_a_ledger_hear_that_the_corridor_closes(store: FaultyStore) -> None:
+    one = Instance(store, HandClock())
+    store.holding = Gate()
+    reading = asyncio.get_running_loop().create_task(one.corridor.durable("acme"))
+    await store.holding.reached.wait()
+    await one.corridor.close(timeout_seconds=0)
+    with pytest.raises(Draining):
+        await reading
+    with pytest.raises(Draining):
+        await one.corridor.durable("acme")
+    one.corridor.wake("acme")
+    assert one.corridor.lanes == 1
+
+
+async def test_closing_tells_whoever_waits_though_others_have_left(store: FaultyStore) -> None:
+    one = Instance(store, HandClock())
+    gate = Gate()
+    store.faults.append(held_then_lost(gate))
+    leaving, staying = one.begin(Grant(ENT, PRO)), one.begin(verify())
+    await gate.reached.wait()
+    leaving.cancel()
+    await asyncio.wait([leaving])
+    assert not await one.corridor.close(timeout_seconds=0)
+    with pytest.raises(OutcomeUnknown):
+        await staying
