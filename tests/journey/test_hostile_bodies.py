@@ -333,6 +333,28 @@ def test_a_list_of_none_or_of_more_than_a_thousand_is_a_400(service: Service, it
             require_problem(answer, 400, "malformed_request")
 
 
+@pytest.mark.parametrize(
+    ("within", "over"),
+    [
+        (b"[" * 14 + b"]" * 14, b"[" * 15 + b"]" * 15),
+        (b'{"a":' * 14 + b"1" + b"}" * 14, b'{"a":' * 15 + b"1" + b"}" * 15),
+        (b"123456789012345678.123456789", b"1234567890123456789"),
+        (b"-0.000000001", b"0.0000000001"),
+        (b"1e17", b"1e18"),
+    ],
+    ids=["arrays", "objects", "digits", "digits after the point", "an exponent"],
+)
+def test_the_bounds_of_depth_and_of_numbers_are_where_the_page_says(
+    service: Service, within: bytes, over: bytes
+) -> None:
+    """The value stands two deep; sixteen and eighteen are the last that are taken."""
+    door = DOORS["marketplace"]
+    with service.client() as client:
+        require_problem(sent(client, door.path, with_value(over)(door)), 400, "malformed_request")
+        body = with_value(within)(door).replace(b'"grant","plan":"free"', b'"verify"').replace(b"ent_2", b"ent_1")
+        assert sent(client, door.path, body).status_code == 200
+
+
 # ---- inside a genuine push envelope
 
 
