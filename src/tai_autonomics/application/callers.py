@@ -99,7 +99,8 @@ class Callers:
         except StoreUnavailable:
             self._observer.store_failed("receipt")
             receipt = None
-        if receipt is None:
+        if receipt is None or receipt.command_id != pending.submission.command_id:
+            # Where it is another command's, the store went back since.
             self.fail(lane, pending, OutcomeUnknown("its receipt cannot be read now: repeat with the same key"))
         else:
             self.replay(lane, pending, receipt)

@@ -6,7 +6,7 @@ Ledgers out of a store and into one, and state out of receipts: export, import, 
     replay: receipts --fold--> state, compared with the one that the store's snapshot leads to
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from typing import Final
 
 from msgspec import Struct
@@ -14,17 +14,18 @@ from msgspec import Struct
 from tai_autonomics.application.codec import STATE_VERSION, due_rows, events_of, state_of, state_to_bytes
 from tai_autonomics.application.ports import Store
 from tai_autonomics.domain.decider import fold
-from tai_autonomics.domain.tenant import INITIAL_STATE, TenantState, evolve
+from tai_autonomics.domain.tenant import INITIAL_STATE, Event, PartErased, TenantState, evolve
 from tai_autonomics.errors import BrokenChain, StoreUnavailable
 from tai_autonomics.ledger.chain import Chain
-from tai_autonomics.ledger.lines import parse_line, reply
-from tai_autonomics.ledger.receipt import indexed, read
+from tai_autonomics.ledger.lines import Line, parse_line, reply
+from tai_autonomics.ledger.receipt import Body, indexed, read
 from tai_autonomics.ledger.records import (
     GENESIS,
     Append,
     Appended,
     Due,
     DueKey,
+    Erasure,
     Head,
     Outcome,
     Part,
@@ -117,8 +118,9 @@ class Import:
     """
     Takes export lines, in any mixture of ledgers, and appends what the store lacks.
 
-    Restartable: a receipt that the store holds is verified against it and passed over. A ledger that goes another way
-    in the store is refused (BrokenChain, step 4), and nothing of it is written.
+    Restartable: a receipt that the store holds is verified against it and passed over. Each ledger's lines start at
+    seq 1. One that goes another way than the store's is refused (BrokenChain, step 4) and nothing of it is written; one
+    that breaks later keeps what earlier calls of `take` wrote, which is a verified beginning of it.
     """
 
     def __init__(self, store: Store) -> None:
@@ -127,49 +129,41 @@ class Import:
 
     async def take(self, lines: Iterable[bytes]) -> int:
         """
-        Verify and store some lines; how many.
+        Verify some lines and then store them, all of them or none; how many.
 
-        Raises NotCanonical, BrokenChain, LedgerNewerThanCode, StoreUnavailable; what was stored by then stays.
+        Raises BrokenChain, NotCanonical, LedgerNewerThanCode, StoreUnavailable, after which this import is of no more
+        use; another one starts again from the first line.
         """
         count = 0
+        touched: dict[str, _Inflow] = {}
         for text in lines:
             line = parse_line(text)
             members = read(line.body)
-            inflow = self._open.get(members["tenant"])
-            if inflow is None:
-                inflow = self._open[members["tenant"]] = await _Inflow.open(self._store, members["tenant"])
-            inflow.chain.link(members, line.body, hash=line.hash, parts=line.parts)
-            inflow.take(indexed(members, body=line.body, hash=line.hash), line.parts)
+            tenant = members["tenant"]
+            if tenant not in self._open:
+                self._open[tenant] = await _Inflow.open(self._store, tenant)
+            touched[tenant] = self._open[tenant]
+            touched[tenant].take(members, line)
             count += 1
-        await self._flush()
+        await self._flush(touched.values())
         return count
 
     async def close(self) -> tuple[Imported, ...]:
-        """
-        What was imported, by ledger; the heads are read back from the store and compared.
-
-        Raises BrokenChain for lines that end before the store's head and are not the beginning of its ledger.
-        """
-        await self._flush()
+        """What was imported, by ledger; the heads are read back from the store and compared."""
         for inflow in self._open.values():
-            await inflow.compare(self._store)
+            await inflow.compare_end(self._store)
         done = tuple(inflow.imported() for inflow in self._open.values())
         for page in range(0, len(done), TENANTS_PAGE):
             part = done[page : page + TENANTS_PAGE]
             heads = await self._store.heads([each.tenant for each in part])
             for each in part:
-                stored_head = heads.get(each.tenant)
-                if stored_head is None or stored_head.seq < each.head.seq:
+                if heads.get(each.tenant) != each.head:
                     raise StoreUnavailable(f"the store does not show what was appended to {each.tenant}")
         return done
 
-    async def _flush(self) -> None:
-        bounds = self._store.bounds
-        while appends := [
-            append
-            for inflow in self._open.values()
-            if (append := inflow.next_append(bounds.receipts_per_tenant_max)) is not None
-        ]:
+    async def _flush(self, inflows: Collection["_Inflow"]) -> None:
+        receipts_max = self._store.bounds.receipts_per_tenant_max
+        while appends := [append for each in inflows if (append := each.next_append(receipts_max)) is not None]:
             await self._store.append(appends, self._told)
 
     def _told(self, append: Append, outcome: Outcome) -> None:
@@ -182,10 +176,10 @@ class _Inflow:
     """One ledger on its way in."""
 
     def __init__(self, tenant: str, held: Head | None) -> None:
-        self.chain = Chain(tenant)
+        self._chain = Chain(tenant)
         self._tenant, self._held = tenant, held
         self._state = INITIAL_STATE
-        self._waiting: list[tuple[Receipt, tuple[Part, ...], TenantState]] = []
+        self._waiting: list[tuple[Receipt, tuple[Part, ...], tuple[Event, ...], TenantState]] = []
         self._head = held
         self._appended = self._passed = 0
 
@@ -193,42 +187,47 @@ class _Inflow:
     async def open(cls, store: Store, tenant: str) -> "_Inflow":
         return cls(tenant, (await store.heads([tenant])).get(tenant))
 
-    def take(self, receipt: Receipt, parts: tuple[Part, ...]) -> None:
-        """A verified receipt, the next of its ledger."""
-        self._state = fold(evolve, self._state, events_of(receipt))
+    def take(self, members: Body, line: Line) -> None:
+        """The next receipt of the ledger, verified here."""
+        self._chain.link(members, line.body, hash=line.hash, parts=line.parts)
+        receipt = indexed(members, body=line.body, hash=line.hash)
+        events = events_of(receipt)
+        self._state = fold(evolve, self._state, events)
         held = self._held
         if held is None or receipt.seq > held.seq:
-            self._waiting.append((receipt, parts, self._state))
+            self._waiting.append((receipt, line.parts, events, self._state))
             return
         self._passed += 1
-        if receipt.seq == held.seq and receipt.hash != held.hash:
-            detail = f"the store holds {held.hash} in its place"
-            raise BrokenChain(tenant=self._tenant, seq=receipt.seq, step=4, detail=detail)
+        if receipt.seq == held.seq:
+            self._compare(held.hash)
 
-    async def compare(self, store: Store) -> None:
-        """Lines that end before the store's head were not held against it yet. Raises BrokenChain."""
-        if self._held is None or self.chain.seq >= self._held.seq:
-            return
-        held = await store.receipt(self._tenant, self.chain.seq)
-        if held is None or held.hash != self.chain.hash:
-            detail = "the store holds another receipt in its place"
-            raise BrokenChain(tenant=self._tenant, seq=self.chain.seq, step=4, detail=detail)
+    async def compare_end(self, store: Store) -> None:
+        """Where the lines end before the store's ledger does, it is compared there. Raises BrokenChain."""
+        if self._held is not None and self._chain.seq < self._held.seq:
+            stored_there = await store.receipt(self._tenant, self._chain.seq)
+            self._compare("nothing" if stored_there is None else stored_there.hash)
+
+    def _compare(self, hash: str) -> None:
+        # Equal hashes are equal histories: each holds the hash of the one before.
+        if hash != self._chain.hash:
+            detail = f"the store holds {hash} in its place"
+            raise BrokenChain(tenant=self._tenant, seq=self._chain.seq, step=4, detail=detail)
 
     def next_append(self, receipts_max: int) -> Append | None:
         if not self._waiting:
             return None
         page = self._waiting[:receipts_max]
-        receipts = tuple(receipt for receipt, _, _ in page)
-        last, state = receipts[-1], page[-1][2]
-        due: dict[tuple[str, str], Due | DueKey] = {}
-        for receipt in receipts:
-            due.update(due_rows(events_of(receipt)))
+        last, state = page[-1][0], page[-1][3]
+        events = [event for _, _, events, _ in page for event in events]
+        due = due_rows(tuple(events))
         return Append(
             tenant=self._tenant,
             expected_seq=self._head.seq if self._head else 0,
             expected_hash=self._head.hash if self._head else GENESIS,
-            receipts=receipts,
-            parts=tuple(part for _, parts, _ in page for part in parts),
+            receipts=tuple(receipt for receipt, _, _, _ in page),
+            parts=tuple(part for _, parts, _, _ in page for part in parts),
+            # An export beside a running service may have read a part before it was erased.
+            erasures=tuple(Erasure(event.seq, event.part) for event in events if isinstance(event, PartErased)),
             snapshot=Snapshot(last.seq, last.ledger, last.hash, last.time, STATE_VERSION, state_to_bytes(state)),
             due=tuple(row for row in due.values() if isinstance(row, Due)),
             settled=tuple(row for row in due.values() if isinstance(row, DueKey)),

@@ -111,6 +111,18 @@ async def test_an_id_that_another_instance_claimed_is_answered_and_is_no_conflic
     assert (one.witness.count("conflicted"), one.witness.count("duplicated")) == (0, 1)
 
 
+async def test_an_old_id_is_answered_at_once_though_another_instance_wrote_meanwhile(store: FaultyStore) -> None:
+    async with opened(store, bounds=CorridorBounds(recent_ids_max=1)) as one, opened(store.real) as other:
+        await one.grant()
+        old = await one.submit(consume(5), id="old")
+        await one.submit(verify())
+        await other.submit(verify())
+        again, beside = await asyncio.gather(one.submit(consume(5), id="old"), one.submit(consume(6), id="new"))
+        assert (again.receipt, again.replayed) == (old.receipt, True)
+        assert (beside.receipt.seq, beside.receipt.command_id) == (5, "new")
+        assert (one.witness.count("duplicated"), one.witness.count("conflicted")) == (1, 0)
+
+
 async def test_a_deadline_with_nothing_but_conflicts_is_conflict_and_nothing_is_ever_stored(
     store: FaultyStore, one: Instance
 ) -> None:

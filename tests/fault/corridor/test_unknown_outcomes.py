@@ -15,6 +15,7 @@ from tests.unit.application.faulty_store import (
     broken,
     busy,
     held,
+    held_then,
     held_then_lost,
     landing_later,
     lost,
@@ -246,6 +247,71 @@ async def test_nothing_in_doubt_is_decided_again_before_its_place_is_known(store
     assert {each[0].receipts[0].hash for each in store.appends[1:]} == {(await ledger(store))[1].hash}
 
 
+async def test_doubt_ends_with_the_receipts_that_it_was_about(store: FaultyStore, one: Instance) -> None:
+    await one.grant()
+    store.faults.append(persisted)
+    await asyncio.gather(*(one.submit(consume()) for _ in range(3)))
+    gate = Gate()
+    store.faults.append(held(gate))
+    sent = one.begin(verify(), seconds=60)
+    await gate.reached.wait()
+    behind = one.begin(consume(), seconds=5)
+    await decided()
+    one.clock.advance(6)
+    with pytest.raises(StoreUnavailable):
+        await behind
+    gate.open()
+    await sent
+    assert len(await ledger(store)) == 5
+
+
+async def test_doubt_ends_when_another_holds_the_place(store: FaultyStore, one: Instance) -> None:
+    await one.grant()
+    gates = Gate(), Gate()
+    async with opened(store.real) as other:
+        store.faults.extend([held_then(gates[0], lost), held(gates[1])])
+        leaving = [one.begin(consume()) for _ in range(3)]
+        staying = one.begin(verify(), seconds=60)
+        await gates[0].reached.wait()
+        await other.submit(verify())
+        for each in leaving:
+            each.cancel()
+        await asyncio.wait(leaving)
+        gates[0].open()
+        await gates[1].reached.wait()
+    behind = one.begin(consume(), seconds=5)
+    await decided()
+    one.clock.advance(6)
+    with pytest.raises(StoreUnavailable):
+        await behind
+    gates[1].open()
+    assert (await staying).receipt.seq == 3
+    assert len(await ledger(store)) == 3
+
+
+async def test_own_receipts_are_known_though_fewer_of_them_were_sent_again(store: FaultyStore) -> None:
+    gates = Gate(), Gate()
+    async with opened(store, bounds=CorridorBounds(append_receipts_max=10)) as one:
+        for tenant in ("a", "b", "c"):
+            await one.corridor.durable(tenant)
+        store.faults.extend([held_then(gates[0], persisted), held(gates[1])])
+        begun = [one.begin(Grant(EntitlementId(f"e{n}"), PRO), tenant="a") for n in range(6)]
+        await gates[0].reached.wait()
+        for tenant, count in (("b", 10), ("c", 8)):
+            begun += [one.begin(Grant(EntitlementId(f"e{n}"), PRO), tenant=tenant) for n in range(count)]
+        await decided()
+        store.blind = 1
+        gates[0].open()
+        await gates[1].reached.wait()
+        await decided()
+        gates[1].open()
+        answers = await asyncio.gather(*begun)
+        assert [(each.receipt.seq, each.replayed) for each in answers[:6]] == [(n, False) for n in range(1, 7)]
+        sizes = [{each.tenant: len(each.receipts) for each in batch} for batch in store.appends]
+        assert sizes == [{"a": 6}, {"b": 10}, {"c": 8, "a": 2}]
+    await ledger(store, "a")
+
+
 # ---- timers
 
 
@@ -359,6 +425,33 @@ async def test_a_head_that_went_back_is_told_and_the_ledger_is_read_anew(store: 
         assert one.witness.told["went_back"] == [("acme",)]
         assert (await one.corridor.durable("acme")).state.quotas[CALLS].used == 3
     await ledger(store)
+
+
+async def test_a_command_that_a_restore_lost_is_decided_anew(store: FaultyStore) -> None:
+    async with opened(store) as one:
+        await one.grant()
+        await one.submit(consume(), id="kept")
+        await one.submit(consume(), id="lost")
+        await _cut(store, "acme", 2)
+        with pytest.raises(OutcomeUnknown):  # nobody has noticed yet
+            await one.submit(consume(), id="lost")
+        await one.submit(verify())
+        again = await one.submit(consume(), id="lost")
+        assert (again.receipt.seq, again.replayed) == (4, False)
+        kept = await one.submit(consume(), id="kept")
+        assert (kept.receipt.seq, kept.replayed) == (2, True)
+    await ledger(store)
+
+
+async def test_a_repeat_never_gets_the_receipt_of_another_command(store: FaultyStore) -> None:
+    async with opened(store) as one:
+        await one.grant()
+        await one.submit(consume(), id="lost")
+        await _cut(store, "acme", 1)
+        async with opened(store) as other:
+            await other.submit(consume(), id="another")
+        with pytest.raises(OutcomeUnknown):
+            await one.submit(consume(), id="lost")
 
 
 async def test_a_ledger_that_went_back_and_on_another_way_is_not_followed(store: FaultyStore) -> None:

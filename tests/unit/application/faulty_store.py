@@ -142,6 +142,16 @@ def held_then_lost(gate: Gate) -> Fault:
     return fault
 
 
+def held_then(gate: Gate, then: Fault) -> Fault:
+    """The append waits at the gate, and then the fault strikes."""
+
+    async def fault(store: FaultyStore, appends: Sequence[Append], tell: Tell) -> None:
+        await gate.passed()
+        await then(store, appends, tell)
+
+    return fault
+
+
 def told_late(gate: Gate, tenant: str) -> Fault:
     """Everyone's outcome is told at once, but the one of `tenant` only when the gate is opened."""
 

@@ -1,136 +1,291 @@
-"""Ledgers between stores: whole, verified, restartable, and never mixed with another history."""
+"""Ledgers out of a store and into another one, and state out of receipts."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 
 import pytest
+from msgspec.structs import replace
 from tests.builders import CALLS, ENT, PRO
-from tests.unit.application.faulty_store import FaultyStore
-from tests.unit.application.instance import Instance, consume, opened
+from tests.unit.application.faulty_store import FaultyStore, busy, lost, persisted
+from tests.unit.application.instance import START, HandClock, Instance, consume, ledger, opened, verify
 
-from tai_autonomics.application.transfer import Import, export, replay, tenants
+from tai_autonomics.application.corridor import CorridorBounds
+from tai_autonomics.application.transfer import Import, export, live_state, replay, tenants
 from tai_autonomics.domain.entitlement import Grant
-from tai_autonomics.domain.moments import Moment
-from tai_autonomics.domain.quota import Release
-from tai_autonomics.errors import BrokenChain, NotCanonical
+from tai_autonomics.domain.identifiers import EntitlementId
+from tai_autonomics.domain.moments import moment_of, plus_seconds
+from tai_autonomics.domain.tenant import Erase
+from tai_autonomics.errors import BrokenChain, LedgerNewerThanCode, NotCanonical, StoreUnavailable
+from tai_autonomics.ledger.lines import reply
+from tai_autonomics.ledger.receipt import seal
+from tai_autonomics.ledger.records import GENESIS, Part
 from tai_autonomics.stores.sqlite import SQLiteStore
 
 pytestmark = pytest.mark.anyio
 
-LATER = Moment("2026-12-24T00:00:00.000000Z")
+MOMENT = moment_of(START)
+FAR = plus_seconds(MOMENT, 10**6)
+METADATA = (("metadata", b'{"note":"personal"}'),)
 
 
 @pytest.fixture
-async def target() -> AsyncIterator[SQLiteStore]:
-    store = await SQLiteStore.open(None)
-    yield store
-    await store.aclose()
+async def target() -> AsyncIterator[FaultyStore]:
+    real = await SQLiteStore.open(None)
+    yield FaultyStore(real)
+    await real.aclose()
 
 
-async def lines_of(store: FaultyStore | SQLiteStore, tenant: str = "acme") -> list[bytes]:
-    return [line async for line in export(store, tenant)]
+async def written(one: Instance, tenant: str, receipts: int) -> list[bytes]:
+    """A ledger with a timer, a part and its erasure, and its lines."""
+    await one.submit(Grant(ENT, PRO, expires_at=plus_seconds(MOMENT, 900)), tenant=tenant, parts=METADATA)
+    await one.submit(Grant(EntitlementId("e2"), PRO, expires_at=plus_seconds(MOMENT, 800)), tenant=tenant)
+    await asyncio.gather(*(one.submit(consume(), tenant=tenant) for _ in range(receipts - 2)))
+    return [line async for line in export(one.store, tenant)]
 
 
-async def import_all(store: SQLiteStore, lines: list[bytes]) -> None:
+async def take_all(store: FaultyStore, lines: list[bytes], *, at_once: int = 10_000) -> Import:
     taking = Import(store)
-    await taking.take(lines)
-    await taking.close()
+    for start in range(0, len(lines), at_once):
+        await taking.take(lines[start : start + at_once])
+    return taking
 
 
-async def live(one: Instance) -> None:
-    """A term, some use, and a part."""
-    await one.submit(Grant(ENT, PRO, expires_at=LATER), parts=(("reason", b'"because"'),))
-    for _ in range(120):
-        await one.submit(consume())
-    await one.submit(Release(CALLS, 7))
+async def due_rows(store: FaultyStore) -> set[tuple[str, str, str, str]]:
+    leased = await store.real.lease(1_000, 1.0, FAR)
+    return {(row.tenant, row.due.subject, row.due.kind, row.due.due) for row in leased}
 
 
-async def test_an_import_gives_the_same_ledger_state_and_due_rows(one: Instance, target: SQLiteStore) -> None:
-    await live(one)
-    exported = await lines_of(one.store)
-    taking = Import(target)
-    assert await taking.take(exported) == 122
-    (imported,) = await taking.close()
-    assert (imported.appended, imported.held) == (122, 0)
-    assert await lines_of(target) == exported
-    rebuilt, there = await replay(one.store, "acme"), await replay(target, "acme")
-    assert there is not None
-    assert there == rebuilt
-    (row,) = await target.lease(10, 10.0, LATER)
-    assert (row.due.subject, row.due.kind, row.due.due) == ("entitlement/ent_1", "expire", LATER)
-    async with opened(target) as other:
-        assert (await other.submit(consume())).receipt.seq == 123
-
-
-async def test_an_import_goes_on_where_it_was_interrupted(one: Instance, target: SQLiteStore) -> None:
-    await live(one)
-    exported = await lines_of(one.store)
-    await Import(target).take(exported[:70])
-    again = Import(target)
-    await again.take(exported)
-    (imported,) = await again.close()
-    assert (imported.appended, imported.held) == (52, 70)
-    assert await lines_of(target) == exported
-
-
-async def test_a_tampered_line_stops_the_import_and_what_follows_it_is_not_written(
-    one: Instance, target: SQLiteStore
+@pytest.mark.parametrize("at_once", [1, 7, 10_000])
+async def test_ledgers_move_with_their_heads_parts_due_rows_and_state(
+    store: FaultyStore, target: FaultyStore, one: Instance, at_once: int
 ) -> None:
-    await live(one)
-    exported = await lines_of(one.store)
-    exported[60] = exported[60].replace(b'"used":60', b'"used":99')
-    with pytest.raises(BrokenChain, match="receipt 61 of acme: step 4"):
-        await Import(target).take(exported)
-    assert await lines_of(target) == []
+    first, second = await written(one, "a", 130), await written(one, "b", 20)
+    mixed = [*first[:50], *second, *first[50:]]
+    done = await (await take_all(target, mixed, at_once=at_once)).close()
+    assert [(each.tenant, each.appended, each.held) for each in done] == [("a", 130, 0), ("b", 20, 0)]
+    assert await target.heads(("a", "b")) == await store.heads(("a", "b"))
+    assert await ledger(target, "a") == await ledger(store, "a")
+    assert await target.parts("a", 1, 130) == await store.parts("a", 1, 130)
+    assert await due_rows(target) == await due_rows(store)
+    assert [tenant async for tenant in tenants(target)] == ["a", "b"]
+    live = (await one.corridor.durable("a")).state
+    assert await live_state(target, "a", through=130) == live
+    async with opened(target, one.clock) as there:
+        assert (await there.corridor.durable("a")).state == live
+        assert (await there.submit(verify(), tenant="a")).receipt.seq == 131
 
 
-async def test_what_is_no_line_is_refused(target: SQLiteStore) -> None:
-    with pytest.raises(NotCanonical):
-        await Import(target).take([b"{}\n"])
+async def test_an_import_goes_on_where_one_ended(store: FaultyStore, target: FaultyStore, one: Instance) -> None:
+    lines = await written(one, "a", 130)
+    await Import(target).take(lines[:60])
+    (done,) = await (await take_all(target, lines, at_once=50)).close()
+    assert (done.appended, done.held) == (70, 60)
+    (again,) = await (await take_all(target, lines)).close()
+    assert (again.appended, again.held, again.head) == (0, 130, done.head)
+    assert await due_rows(target) == await due_rows(store)
 
 
-@pytest.mark.parametrize("kept", [1, 122])
-async def test_another_history_of_the_same_tenant_is_refused(one: Instance, kept: int) -> None:
-    """Also where it ends before the store's own head does."""
-    await live(one)
-    exported = (await lines_of(one.store))[:kept]
-    other_store = await SQLiteStore.open(None)
-    async with opened(other_store) as other:
-        other.clock.advance(1)
-        for _ in range(20):
-            await other.submit(consume())
-        with pytest.raises(BrokenChain, match="step 4"):
-            await import_all(other_store, exported)
-        assert (await other_store.heads(["acme"]))["acme"].seq == 20
-    await other_store.aclose()
+@pytest.mark.parametrize("fault", [lost, persisted, busy])
+async def test_an_import_that_failed_in_the_middle_is_begun_again(
+    store: FaultyStore, target: FaultyStore, one: Instance, fault: object
+) -> None:
+    lines = await written(one, "a", 130)
+    taking = Import(target)
+    await taking.take(lines[:50])
+    target.faults.append(fault)  # type: ignore[arg-type]
+    with pytest.raises(StoreUnavailable):
+        await taking.take(lines[50:100])
+    await (await take_all(target, lines)).close()
+    assert await ledger(target, "a") == await ledger(store, "a")
+    assert await due_rows(target) == await due_rows(store)
 
 
-async def test_every_tenant_with_a_ledger_is_named(one: Instance) -> None:
-    for number in range(3):
-        await one.grant(f"tenant-{number}")
-    assert [tenant async for tenant in tenants(one.store)] == ["tenant-0", "tenant-1", "tenant-2"]
+async def test_a_ledger_that_goes_another_way_is_refused_and_nothing_of_it_is_written(
+    target: FaultyStore, one: Instance
+) -> None:
+    lines = await written(one, "a", 30)
+    async with opened(target) as other:
+        await written(other, "a", 20)
+    before = await ledger(target, "a")
+    with pytest.raises(BrokenChain) as broken:
+        await Import(target).take(lines)
+    assert (broken.value.tenant, broken.value.seq, broken.value.step) == ("a", 20, 4)
+    assert await ledger(target, "a") == before
 
 
-async def test_a_state_that_its_receipts_do_not_lead_to_is_told(one: Instance, target: SQLiteStore) -> None:
-    await live(one)
-    exported = await lines_of(one.store)
-    await Import(target).take(exported)
-    (ledger,) = [await target.read("acme")]
-    assert ledger is not None
-    assert ledger.snapshot is not None
-    await falsify(target, ledger.snapshot.state.replace(b'"used":93', b'"used":92'))
-    replayed = await replay(target, "acme")
-    assert replayed is not None
-    assert not replayed.agrees
+async def test_lines_that_end_before_the_store_does_are_compared_where_they_end(
+    store: FaultyStore, target: FaultyStore, one: Instance
+) -> None:
+    lines = await written(one, "a", 30)
+    (same,) = await (await take_all(store, lines[:20])).close()
+    assert (same.appended, same.held, same.head.seq) == (0, 20, 30)
+    async with opened(target) as other:
+        await written(other, "a", 40)
+    taking = await take_all(target, lines)
+    with pytest.raises(BrokenChain) as broken:
+        await taking.close()
+    assert (broken.value.seq, broken.value.step) == (30, 4)
 
 
-async def falsify(store: SQLiteStore, state: bytes) -> None:
-    """Put another state into the stored snapshot."""
-    writer = store._writer
-    assert writer is not None
-    await store._run_in_writer(
-        lambda: writer.run(lambda connection: connection.execute("UPDATE snapshots SET state = ?", (state,)))
+@pytest.mark.parametrize(
+    ("damage", "step"),
+    [
+        (lambda line: line.replace(b'"amount":1,', b'"amount":2,', 1), 4),
+        (lambda line: line.replace(b'"tenant":"a"', b'"tenant":"b"', 1), 4),
+        (lambda line: line.replace(b'"type":"transition"', b'"type":"refusal"', 1), None),
+    ],
+)
+async def test_lines_that_were_tampered_with_are_refused_and_only_whole_calls_before_them_are_kept(
+    target: FaultyStore, one: Instance, damage: object, step: int | None
+) -> None:
+    lines = await written(one, "a", 130)
+    lines[100] = damage(lines[100])  # type: ignore[operator]
+    taking = Import(target)
+    await taking.take(lines[:60])
+    with pytest.raises((BrokenChain, NotCanonical)) as refused:
+        await taking.take(lines[60:])
+    assert getattr(refused.value, "step", None) in (step, 8)  # the other tenant's ledger does not start there
+    assert len(await ledger(target, "a")) == 60
+    assert await ledger(target, "b") == ()
+
+
+async def test_a_line_is_missing_or_stands_twice(target: FaultyStore, one: Instance) -> None:
+    lines = await written(one, "a", 10)
+    for wrong in ([*lines[:4], *lines[5:]], [*lines[:5], *lines[4:]], lines[1:]):
+        with pytest.raises(BrokenChain) as broken:
+            await Import(target).take(wrong)
+        assert broken.value.step in (3, 8)
+    assert await ledger(target, "a") == ()
+
+
+async def test_a_part_that_was_tampered_with_is_refused(target: FaultyStore, one: Instance) -> None:
+    lines = await written(one, "a", 3)
+    with pytest.raises(BrokenChain) as broken:
+        await Import(target).take([lines[0].replace(b"personal", b"PERSONAL")])
+    assert broken.value.step == 7
+
+
+async def test_an_event_of_a_newer_release_is_not_imported(target: FaultyStore) -> None:
+    receipt = seal(
+        tenant="a",
+        ledger="l",
+        seq=1,
+        prev=GENESIS,
+        time=MOMENT,
+        type="transition",
+        subject=("entitlement", "e"),
+        cause={"kind": "api", "id": "k", "by": "me"},
+        decision={},
+        events=[{"type": "EntitlementGifted"}],
+        refusal=None,
+        policy="0" * 64,
+        trace=None,
+        commits={},
+        command_id="k",
+        claims=True,
     )
+    with pytest.raises(LedgerNewerThanCode):
+        await Import(target).take([reply(receipt.body, receipt.hash, ())])
+    assert await target.heads(("a",)) == {}
 
 
-async def test_a_tenant_without_a_ledger_has_nothing_to_replay(target: SQLiteStore) -> None:
-    assert await replay(target, "nobody") is None
+async def test_an_erased_part_stays_erased_also_when_an_export_overtook_the_erasure(
+    store: FaultyStore, target: FaultyStore, one: Instance
+) -> None:
+    early = await written(one, "a", 3)
+    await one.submit(Erase(1, "metadata"), tenant="a")
+    late = [line async for line in export(store, "a")]
+    assert await store.parts("a", 1, 1) == ()
+    await (await take_all(target, [*early, late[-1]], at_once=2)).close()
+    assert await target.parts("a", 1, 4) == ()
+    await ledger(target, "a")
+
+
+async def test_an_export_of_a_store_that_was_damaged_says_where(store: FaultyStore, one: Instance) -> None:
+    await written(one, "a", 10)
+    real = store.real.receipts
+
+    async def damaged(tenant: str, after: int, limit: int) -> object:
+        found = await real(tenant, after, limit)
+        return tuple(
+            replace(each, body=each.body.replace(b"acme", b"evil").replace(b'"used":4', b'"used":1')) for each in found
+        )
+
+    store.receipts = damaged  # type: ignore[method-assign, assignment]
+    with pytest.raises(BrokenChain) as broken:
+        [line async for line in export(store, "a")]
+    assert (broken.value.seq, broken.value.step) == (6, 4)
+
+
+async def test_replay_rebuilds_the_live_state_and_says_whether_the_snapshot_agrees(store: FaultyStore) -> None:
+    async with opened(store, bounds=CorridorBounds(snapshot_receipts=10)) as one:
+        await written(one, "a", 25)
+        found = await replay(store, "a")
+        assert found is not None
+        assert (found.receipts, found.agrees) == (25, True)
+        assert found.state == (await one.corridor.durable("a")).state
+        assert found.state.quotas[CALLS].used == 23
+    real = store.real.read
+
+    async def other(tenant: str) -> object:
+        read = await real(tenant)
+        assert read is not None
+        assert read.snapshot is not None
+        state = json.loads(read.snapshot.state)
+        state["quotas"][CALLS]["used"] = 99
+        return replace(read, snapshot=replace(read.snapshot, state=json.dumps(state).encode()), receipts=())
+
+    store.read = other  # type: ignore[method-assign, assignment]
+    disagreeing = await replay(store, "a")
+    assert disagreeing is not None
+    assert not disagreeing.agrees
+
+
+async def test_there_is_nothing_to_replay_without_a_ledger_and_nothing_to_compare_without_a_snapshot(
+    store: FaultyStore,
+) -> None:
+    assert await replay(store, "nobody") is None
+    assert await live_state(store, "nobody", through=1) is None
+    async with opened(store, HandClock()) as one:
+        await written(one, "a", 3)
+    assert await live_state(store, "a", through=3) is None
+    found = await replay(store, "a")
+    assert found is not None
+    assert found.agrees
+
+
+async def test_a_snapshot_ahead_of_what_is_compared_or_of_another_version_is_not_used(
+    store: FaultyStore, target: FaultyStore, one: Instance
+) -> None:
+    await (await take_all(target, await written(one, "a", 10))).close()
+    assert await live_state(target, "a", through=9) is None
+    real = target.real.read
+
+    async def other(tenant: str) -> object:
+        read = await real(tenant)
+        assert read is not None
+        assert read.snapshot is not None
+        return replace(read, snapshot=replace(read.snapshot, state_version=99))
+
+    target.read = other  # type: ignore[method-assign, assignment]
+    assert await live_state(target, "a", through=10) is None
+
+
+async def test_an_import_whose_receipts_the_store_does_not_show_is_not_called_done(
+    target: FaultyStore, one: Instance
+) -> None:
+    taking = await take_all(target, await written(one, "a", 3))
+
+    async def nothing(tenants: object) -> dict[str, object]:
+        return {}
+
+    target.heads = nothing  # type: ignore[attr-defined]
+    with pytest.raises(StoreUnavailable):
+        await taking.close()
+
+
+async def test_parts_come_with_the_receipt_that_they_belong_to(store: FaultyStore, one: Instance) -> None:
+    await written(one, "a", 3)
+    (part,) = await store.parts("a", 1, 3)
+    assert part == Part(1, "metadata", part.salt, METADATA[0][1])

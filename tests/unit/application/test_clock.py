@@ -1,0 +1,63 @@
+"""The clock that seals, while it can be trusted."""
+
+import pytest
+from tests.unit.application.instance import START, HandClock
+
+from tai_autonomics.application.clock import SealingClock
+from tai_autonomics.domain.moments import moment_of, plus_seconds
+from tai_autonomics.errors import ClockUntrusted
+
+NOW = moment_of(START)
+
+
+def clocks() -> tuple[HandClock, SealingClock]:
+    wall = HandClock()
+    return wall, SealingClock(wall, skew_seconds_max=300)
+
+
+def test_it_tells_the_time() -> None:
+    wall, sealing = clocks()
+    wall.advance(7_000)
+    assert sealing.now() == plus_seconds(NOW, 7_000)
+    assert sealing.monotonic() == wall.seconds
+
+
+@pytest.mark.parametrize("seconds", [301, -301])
+def test_a_jump_against_the_monotonic_clock_is_not_trusted_until_it_is_undone(seconds: float) -> None:
+    wall, sealing = clocks()
+    wall.jump(seconds)
+    with pytest.raises(ClockUntrusted, match=f"{abs(seconds):.1f} s"):
+        sealing.now()
+    wall.jump(-seconds)
+    assert sealing.now() == NOW
+
+
+def test_a_small_step_is_trusted() -> None:
+    wall, sealing = clocks()
+    wall.jump(-300)
+    assert sealing.now() == plus_seconds(NOW, -300)
+
+
+def test_a_clock_far_behind_the_newest_receipt_is_not_trusted_until_it_has_caught_up() -> None:
+    wall, sealing = clocks()
+    sealing.saw(plus_seconds(NOW, 400))
+    sealing.saw(plus_seconds(NOW, 10))
+    with pytest.raises(ClockUntrusted):
+        sealing.now()
+    wall.advance(100)
+    assert sealing.now() == plus_seconds(NOW, 100)
+
+
+def test_a_newest_receipt_that_is_merely_old_stops_nothing() -> None:
+    _, sealing = clocks()
+    sealing.saw("1999-01-01T00:00:00.000000Z")
+    assert sealing.now() == NOW
+
+
+def test_a_receipts_time_is_the_later_of_the_clock_and_the_receipt_before() -> None:
+    _, sealing = clocks()
+    assert sealing.next_time(NOW, "") == NOW
+    assert sealing.next_time(NOW, plus_seconds(NOW, -1)) == NOW
+    assert sealing.next_time(NOW, plus_seconds(NOW, 300)) == plus_seconds(NOW, 300)
+    with pytest.raises(ClockUntrusted):
+        sealing.next_time(NOW, plus_seconds(NOW, 300.5))

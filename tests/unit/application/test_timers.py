@@ -1,0 +1,99 @@
+"""Tenants that nobody calls are woken by their due rows."""
+
+import asyncio
+
+import pytest
+from tests.builders import ENT
+from tests.unit.application.faulty_store import FaultyStore
+from tests.unit.application.instance import START, HandClock, Instance, ledger, opened, until
+
+from tai_autonomics.application import timers as timers_module
+from tai_autonomics.application.corridor import CorridorBounds
+from tai_autonomics.application.timers import Timers
+from tai_autonomics.domain.moments import moment_of, plus_seconds
+
+pytestmark = pytest.mark.anyio
+
+MOMENT = moment_of(START)
+
+
+async def fill(store: FaultyStore, clock: HandClock, tenants: int) -> None:
+    async with opened(store, clock) as before:
+        for number in range(tenants):
+            await before.grant(f"t{number}", expires_at=plus_seconds(MOMENT, 10 + number))
+
+
+async def test_every_due_tenant_is_woken_after_a_restart_and_the_others_are_not(store: FaultyStore) -> None:
+    clock = HandClock()
+    await fill(store, clock, 4)
+    clock.advance(12)
+    async with opened(store, clock) as one:
+        assert await one.timers.wake_due() == 3
+        await until(lambda: one.witness.count("sealed") == 3)
+        assert one.corridor.lanes == 3
+        assert await one.timers.wake_due() == 0
+    assert [len(await ledger(store, f"t{number}")) for number in range(4)] == [2, 2, 2, 1]
+
+
+async def test_a_row_is_leased_to_one_instance_and_comes_again_if_that_one_dies(store: FaultyStore) -> None:
+    clock = HandClock()
+    await fill(store, clock, 1)
+    clock.advance(60)
+    leased = await store.real.lease(10, timers_module.LEASE_SECONDS, plus_seconds(MOMENT, 60))
+    assert len(leased) == 1
+    async with opened(store, clock) as one:
+        assert await one.timers.wake_due() == 0
+        clock.advance(timers_module.LEASE_SECONDS + 1)
+        assert await one.timers.wake_due() == 1
+        await until(lambda: one.witness.count("sealed") == 1)
+
+
+async def test_it_polls_until_it_is_cancelled_and_at_once_where_more_is_due(
+    store: FaultyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = HandClock()
+    await fill(store, clock, 5)
+    clock.advance(60)
+    monkeypatch.setattr(timers_module, "LEASED_MAX", 2)
+    async with opened(store, clock) as one:
+        polling = asyncio.get_running_loop().create_task(one.timers.run())
+        await until(lambda: one.witness.count("sealed") == 5)
+        polling.cancel()
+        await asyncio.wait([polling])
+        assert polling.cancelled()
+
+
+async def test_a_store_that_fails_or_a_clock_that_jumped_is_told_and_the_next_poll_works(store: FaultyStore) -> None:
+    clock = HandClock()
+    await fill(store, clock, 1)
+    async with opened(store, clock) as one:
+        polling = asyncio.get_running_loop().create_task(
+            Timers(store, one.corridor, clock=one.sealing_clock, observer=one.witness, poll_seconds=0).run()
+        )
+        store.failing["lease"] = 1
+        clock.jump(1_000)
+        await until(lambda: one.witness.failures)
+        clock.jump(-1_000)
+        clock.advance(60)
+        await until(lambda: one.witness.count("sealed") == 1)
+        polling.cancel()
+        await asyncio.wait([polling])
+
+
+async def test_a_tenant_that_finds_no_lane_is_told_and_the_others_are_woken(store: FaultyStore) -> None:
+    clock = HandClock()
+    await fill(store, clock, 3)
+    clock.advance(60)
+    async with opened(store, clock, bounds=CorridorBounds(lanes_max=2)) as one:
+        assert await one.timers.wake_due() == 3
+        await until(lambda: one.witness.count("sealed") == 2)
+        assert [what for what, _ in one.witness.failures] == ["timers"]
+
+
+async def test_waking_a_tenant_with_nothing_due_changes_nothing(store: FaultyStore, one: Instance) -> None:
+    await one.grant()
+    one.corridor.wake("acme")
+    one.corridor.wake("nobody")
+    await until(lambda: one.corridor.lanes == 2)
+    assert [each.subject_id for each in await ledger(store)] == [ENT]
+    assert await ledger(store, "nobody") == ()
