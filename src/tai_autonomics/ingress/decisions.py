@@ -70,7 +70,7 @@ async def decide(exchange: Exchange, door: FrontDoor, submission: Submission) ->
     """One command's receipt, durable. Raises what the corridor raises."""
     exchange.command_id = submission.command_id
     exchange.submitted = True
-    answer = await door.corridor.submit(submission, timeout_seconds=_seconds_left(exchange, door))
+    answer = await door.corridor.submit(submission, timeout_seconds=seconds_left(exchange, door))
     exchange.receipt = answer.receipt.hash
     return answer
 
@@ -79,9 +79,15 @@ async def decide_all(
     exchange: Exchange, door: FrontDoor, submissions: Sequence[Submission]
 ) -> list[Answer | BaseException]:
     """Every command's receipt or error, in order. All are submitted before any is awaited, so they share an append."""
-    seconds = _seconds_left(exchange, door)
     exchange.submitted = True
-    waiting = (door.corridor.submit(submission, timeout_seconds=seconds) for submission in submissions)
+    return await submit_all(door, submissions, timeout_seconds=seconds_left(exchange, door))
+
+
+async def submit_all(
+    door: FrontDoor, submissions: Sequence[Submission], *, timeout_seconds: float
+) -> list[Answer | BaseException]:
+    """As `decide_all`, for whom no request waits."""
+    waiting = (door.corridor.submit(submission, timeout_seconds=timeout_seconds) for submission in submissions)
     return await asyncio.gather(*waiting, return_exceptions=True)
 
 
@@ -115,5 +121,6 @@ def tell_of(exchange: Exchange, door: FrontDoor, error: BaseException) -> None:
     door.observer.failed(f"{exchange.method} {exchange.route}", error)
 
 
-def _seconds_left(exchange: Exchange, door: FrontDoor) -> float:
+def seconds_left(exchange: Exchange, door: FrontDoor) -> float:
+    """How long a request may still wait for the corridor."""
     return max(exchange.deadline - door.clock.monotonic() - MARGIN_SECONDS, MARGIN_SECONDS)

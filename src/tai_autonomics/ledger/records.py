@@ -142,14 +142,25 @@ class Ledger(Struct, frozen=True, gc=False):
     receipts: tuple[Receipt, ...]
 
 
-class Quarantined(Struct, frozen=True, gc=False):
-    """A message that was acknowledged and not understood; durable, listable, and it can be redriven."""
+class Quarantined(Struct, frozen=True, kw_only=True, gc=False):
+    """A message that was acknowledged and not decided in whole, with all that another delivery of it needs."""
 
     id: str
     time: str
     reason: str
+    """Why its last delivery did not decide it."""
     digest: str
     subscription: str
+    message_id: str
+    by: str
+    """The subject of the caller who brought it."""
+    tenants: tuple[str, ...] | None = None
+    """Those that the caller reached; None: every tenant."""
+    trace: str | None = None
+    redrives: int = 0
+    """Deliveries since it came here, or since an operator asked for another one."""
+    redrive_at: str | None = None
+    """When it is delivered again; None: when an operator asks for it."""
     payload: bytes
 
 

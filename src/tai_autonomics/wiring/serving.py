@@ -24,6 +24,7 @@ from tai_autonomics.identity.keys import Keys
 from tai_autonomics.identity.tokens import TokenVerifier
 from tai_autonomics.ingress.app import build
 from tai_autonomics.ingress.front_door import Drain, FrontDoor, Limits
+from tai_autonomics.ingress.redriving import Redriving
 from tai_autonomics.ingress.scraping import serve_scrapes
 from tai_autonomics.ingress.server import ServerBounds, listen
 from tai_autonomics.ingress.server import serve as serve_http
@@ -100,10 +101,11 @@ async def _serve_house(
         log_lines_dropped=lambda: told.logs.dropped,
     )
     await health.probe()
-    background = _background(settings, parts, told, health, scraping)
+    door = front_door(settings, parts, told, verifying, health, drain)
+    background = _background(settings, parts, told, health, scraping, Redriving(door, parts.store))
     try:
         await serve_http(
-            build(front_door(settings, parts, told, verifying, health, drain)),
+            build(door),
             listening,
             bounds=server_bounds(settings),
             on_started=on_started,
@@ -155,7 +157,12 @@ def server_bounds(settings: Settings) -> ServerBounds:
 
 
 def _background(
-    settings: Settings, parts: House, told: Telemetry, health: Health, scraping: socket.socket | None
+    settings: Settings,
+    parts: House,
+    told: Telemetry,
+    health: Health,
+    scraping: socket.socket | None,
+    redriving: Redriving,
 ) -> "list[asyncio.Task[None]]":
     timers = Timers(
         parts.store,
@@ -169,6 +176,7 @@ def _background(
     tasks = [
         _in_background(told, "health", health.run()),
         _in_background(told, "timers", timers.run()),
+        _in_background(told, "redriving", redriving.run()),
         _in_background(told, "plans", _reload_plans(parts.plans, reload, told)),
     ]
     if scraping is not None:

@@ -1,6 +1,9 @@
 """What the rest of the port promises: quarantine, policies, probes."""
 
+from typing import Any
+
 import pytest
+from msgspec.structs import replace
 from tests.contract.stores.builders import moment
 from tests.contract.stores.conftest import QUARANTINE_MAX
 
@@ -10,8 +13,17 @@ from tai_autonomics.ledger.records import Quarantined
 pytestmark = pytest.mark.anyio
 
 
-def message(number: int, payload: bytes = b"\x00\xff") -> Quarantined:
-    return Quarantined(f"message-{number}", moment(number), "not_json", "0" * 64, "signals", payload)
+def message(number: int, **given: Any) -> Quarantined:
+    given = {
+        "reason": "not_json",
+        "digest": "0" * 64,
+        "subscription": "signals",
+        "message_id": str(number),
+        "by": "pusher",
+        "payload": b"\x00\xff",
+        **given,
+    }
+    return Quarantined(id=f"message-{number}", time=moment(number), **given)
 
 
 async def test_a_quarantined_message_is_kept_and_listed_in_the_order_of_ids(store: Store) -> None:
@@ -23,7 +35,7 @@ async def test_a_quarantined_message_is_kept_and_listed_in_the_order_of_ids(stor
 
 async def test_a_message_that_comes_again_is_kept_once_as_it_first_was(store: Store) -> None:
     assert await store.quarantine(message(1))
-    assert await store.quarantine(message(1, b"other"))
+    assert await store.quarantine(message(1, payload=b"other"))
     assert await store.quarantined("", 9) == (message(1),)
 
 
@@ -33,6 +45,39 @@ async def test_a_full_quarantine_takes_no_more_but_knows_what_it_holds(store: St
     assert not await store.quarantine(message(9))
     assert await store.quarantine(message(0))
     assert len(await store.quarantined("", 9)) == QUARANTINE_MAX
+
+
+@pytest.mark.parametrize("tenants", [None, (), ("acme", "beta")])
+async def test_a_quarantined_message_keeps_all_that_another_delivery_needs(
+    store: Store, tenants: tuple[str, ...] | None
+) -> None:
+    held = message(1, tenants=tenants, trace="ab" * 16, redrives=3, redrive_at=moment(9))
+    assert await store.quarantine(held)
+    assert await store.quarantined_one("message-1") == held
+    assert await store.quarantined_one("message-2") is None
+
+
+async def test_messages_are_redriven_once_their_time_has_come_the_earliest_first(store: Store) -> None:
+    late, early, waiting = message(1, redrive_at=moment(8)), message(2, redrive_at=moment(7)), message(3)
+    for each in (late, early, waiting):
+        await store.quarantine(each)
+    assert await store.to_redrive(moment(6), 9) == ()
+    assert await store.to_redrive(moment(7), 9) == (early,)
+    assert await store.to_redrive(moment(99), 9) == (early, late)
+    assert await store.to_redrive(moment(99), 1) == (early,)
+
+
+async def test_a_message_that_is_put_off_is_held_as_it_was_until_its_new_time(store: Store) -> None:
+    first = message(1, redrive_at=moment(1))
+    await store.quarantine(first)
+    await store.put_off_quarantined("message-1", reason="conflict", redrives=1, redrive_at=moment(5))
+    await store.put_off_quarantined("never-held", reason="conflict", redrives=1, redrive_at=moment(5))
+    assert await store.to_redrive(moment(4), 9) == ()
+    put_off = replace(first, reason="conflict", redrives=1, redrive_at=moment(5))
+    assert await store.to_redrive(moment(5), 9) == (put_off,)
+    await store.put_off_quarantined("message-1", reason="malformed_request", redrives=2, redrive_at=None)
+    assert await store.to_redrive(moment(99), 9) == ()
+    assert await store.quarantined("", 9) == (replace(first, reason="malformed_request", redrives=2, redrive_at=None),)
 
 
 async def test_a_released_message_makes_room(store: Store) -> None:

@@ -15,14 +15,14 @@ BOUNDED = {
 STATEMENTS = {
     name: value[2] if isinstance(value, tuple) else value
     for name, value in vars(statements).items()
-    if re.match("(INSERT|SELECT|UPSERT|DELETE|ERASE|EXISTS|LEASE|KEEP)_", name)
+    if re.match("(INSERT|SELECT|UPSERT|DELETE|ERASE|EXISTS|LEASE|KEEP|PUT)_", name)
 }
 
 
 def parameters(statement: str) -> dict[str, int] | list[int]:
     if named := re.findall(r":([a-z_]+)", statement):
         return dict.fromkeys(named, 1)
-    return [1] * (statement.count("?") if "?1" not in statement else 7)
+    return [1] * statement.count("?")
 
 
 @pytest.mark.parametrize("name", sorted(STATEMENTS.keys() - BOUNDED.keys()))

@@ -12,7 +12,7 @@ from tests.contract.stores.builders import append, chain, moment, receipt, send,
 from tests.sizes import size
 
 from tai_autonomics.errors import StoreUnavailable
-from tai_autonomics.ledger.records import Appended, Due, Duplicates, Ledger, Quarantined
+from tai_autonomics.ledger.records import Appended, Due, Duplicates, Ledger
 from tai_autonomics.stores.sqlite import SQLiteStore
 
 pytestmark = pytest.mark.anyio
@@ -78,7 +78,7 @@ async def test_a_reader_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable, match="opened read-only"):
         await send(reader, append("acme", [receipt("acme")]))
     with pytest.raises(StoreUnavailable, match="opened read-only"):
-        await reader.quarantine(Quarantined("message", moment(1), "not_json", "0" * 64, "signals", b""))
+        await reader.release_quarantined("message")
     await reader.aclose()
 
 

@@ -47,9 +47,10 @@ TOKENS: Mapping[str, Caller] = {
 class FixedClock:
     def __init__(self) -> None:
         self.seconds = 1_000.0
+        self.wall = NOW
 
     def now(self) -> datetime:
-        return NOW
+        return self.wall
 
     def monotonic(self) -> float:
         return self.seconds
@@ -254,23 +255,22 @@ class House:
         self.quarantine_full = False
         self.journal = True
         self.checks = {"store": "ok", "clock": "ok"}
-        self.app = build(
-            FrontDoor(
-                corridor=self.corridor,
-                queries=self.queries,
-                verifier=TokenTable(),
-                quarantine=self._quarantine,
-                journal_clean=self._journal_clean,
-                health=lambda: self.checks,
-                scrape=lambda accept: (b"tai_up 1\n", "application/openmetrics-text" if accept else "text/plain"),
-                observer=self.ear,
-                clock=self.clock,
-                entropy=FixedEntropy(),
-                version="1.2.3",
-                limits=Limits(**limits),
-                drain=self.drain,
-            )
+        self.door = FrontDoor(
+            corridor=self.corridor,
+            queries=self.queries,
+            verifier=TokenTable(),
+            quarantine=self._quarantine,
+            journal_clean=self._journal_clean,
+            health=lambda: self.checks,
+            scrape=lambda accept: (b"tai_up 1\n", "application/openmetrics-text" if accept else "text/plain"),
+            observer=self.ear,
+            clock=self.clock,
+            entropy=FixedEntropy(),
+            version="1.2.3",
+            limits=Limits(**limits),
+            drain=self.drain,
         )
+        self.app = build(self.door)
 
     async def _quarantine(self, message: Quarantined) -> bool:
         if not self.quarantine_full:

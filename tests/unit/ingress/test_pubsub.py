@@ -3,12 +3,14 @@
 import base64
 import hashlib
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.unit.ingress.front import GRANT, VERIFY, House, Response, envelope
+from tests.unit.ingress.front import GRANT, NOW, VERIFY, House, Response, envelope
 
 from tai_autonomics.domain.entitlement import Grant, Verify
+from tai_autonomics.domain.moments import Moment, datetime_of
 from tai_autonomics.errors import (
     BrokenChain,
     ClockUntrusted,
@@ -254,10 +256,42 @@ def test_one_tenants_fault_is_acknowledged_kept_and_does_not_stop_the_others(err
     assert response.json["items"][0]["reason"] == reason
 
 
-def test_a_key_that_is_reused_is_acknowledged_and_kept() -> None:
+def test_a_key_that_is_reused_is_an_answer_that_no_redelivery_changes() -> None:
     house = House()
     push(house, {**GRANT, "request_id": "k"})
-    kept(house, push(house, {**VERIFY, "request_id": "k"}), "idempotency_key_reused")
+    response = push(house, [{**VERIFY, "request_id": "k"}, VERIFY])
+    assert (response.status, [item["status"] for item in response.json["items"]]) == (200, [422, 200])
+    assert response.json["items"][0]["reason"] == "idempotency_key_reused"
+    assert house.quarantined == []
+    assert house.ear.requests[-1].reason == "idempotency_key_reused"
+
+
+# ---- what is kept for another delivery
+
+
+def test_a_message_is_kept_with_all_that_another_delivery_needs() -> None:
+    house = House(tenant_rate_per_second=1)
+    trace = {"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"}
+    response = house.post("/pubsub", envelope([GRANT, VERIFY]), token="acme", headers=trace)
+    kept(house, response, "rate_limited")
+    message = house.quarantined[0]
+    assert (message.message_id, message.by, message.tenants) == ("17", "acme-bot", ("acme",))
+    assert (message.trace, message.redrives) == ("ab" * 16, 0)
+    assert NOW < datetime_of(Moment(message.redrive_at or "")) < NOW + timedelta(seconds=3)
+
+
+def test_a_message_of_our_own_error_is_redriven_as_time_may_cure_it() -> None:
+    house = House()
+    house.corridor.raise_with["acme"] = ZeroDivisionError("bug")
+    push(house, GRANT, deliveryAttempt=4)
+    assert house.quarantined[0].redrive_at is not None
+    assert house.quarantined[0].tenants is None
+
+
+def test_a_message_that_is_not_understood_waits_for_an_operator() -> None:
+    house = House()
+    push(house, b"test")
+    assert house.quarantined[0].redrive_at is None
 
 
 def test_a_tenant_over_its_rate_is_acknowledged_and_kept() -> None:

@@ -80,7 +80,16 @@ def has_ready(connection: Connection, now: str) -> bool:
 
 
 def quarantined(connection: Connection, after: str, limit: int) -> tuple[Quarantined, ...]:
-    return tuple(Quarantined(*row) for row in connection.execute(sql.SELECT_QUARANTINED, (after, limit)).fetchall())
+    return tuple(map(_quarantined, connection.execute(sql.SELECT_QUARANTINED, (after, limit)).fetchall()))
+
+
+def quarantined_one(connection: Connection, id: str) -> Quarantined | None:
+    row = connection.execute(sql.SELECT_QUARANTINED_ONE, (id,)).fetchone()
+    return None if row is None else _quarantined(row)
+
+
+def to_redrive(connection: Connection, now: str, limit: int) -> tuple[Quarantined, ...]:
+    return tuple(map(_quarantined, connection.execute(sql.SELECT_TO_REDRIVE, (now, limit)).fetchall()))
 
 
 def policy(connection: Connection, digest: str) -> bytes | None:
@@ -108,6 +117,12 @@ def _receipt(row: tuple[Any, ...]) -> Receipt:
     tenant, ledger, seq, digest, time, kind, subject_kind, subject_id, command_id, claims, body = row
     # SQLite has no booleans.
     return Receipt(tenant, ledger, seq, digest, time, kind, subject_kind, subject_id, command_id, claims == 1, body)
+
+
+def _quarantined(row: tuple[Any, ...]) -> Quarantined:
+    held = dict(zip(Quarantined.__struct_fields__, row, strict=True))
+    held["tenants"] = None if held["tenants"] is None else tuple(msgspec.json.decode(held["tenants"]))
+    return Quarantined(**held)
 
 
 def _only(connection: Connection, statement: str, parameters: Sequence[Any]) -> Any:

@@ -5,7 +5,7 @@ The SQL of the SQLite store, and how an append becomes statements.
 switch interval (5 ms). So many rows travel in one statement, written out once for every width (docs/adr/0003).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from msgspec.structs import astuple
 
 from tai_autonomics.ledger.records import Append
 
-Statement = tuple[str, Sequence[Any]]
+Statement = tuple[str, Sequence[Any] | Mapping[str, Any]]
 
 WIDTH_MAX: Final = 64
 """Rows in one statement: at 64, 12 columns stay far under SQLite's 32,766 variables and compile in 0.3 ms, once."""
@@ -133,11 +133,27 @@ LEASE_DUE: Final = """
 
 EXISTS_QUARANTINED: Final = "SELECT EXISTS (SELECT 1 FROM quarantine WHERE id = ?)"
 INSERT_QUARANTINED: Final = """
-    INSERT INTO quarantine (id, time, reason, digest, subscription, payload)
-    SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE (SELECT count(*) FROM quarantine) < ?7
+    INSERT INTO quarantine (
+        id, time, reason, digest, subscription, message_id, "by", tenants, trace, redrives, redrive_at, payload
+    )
+    SELECT :id, :time, :reason, :digest, :subscription, :message_id, :by, :tenants, :trace, :redrives, :redrive_at,
+        :payload
+    WHERE (SELECT count(*) FROM quarantine) < :quarantine_max
 """
 SELECT_QUARANTINED: Final = """
-    SELECT id, time, reason, digest, subscription, payload FROM quarantine WHERE id > ? ORDER BY id LIMIT ?
+    SELECT id, time, reason, digest, subscription, message_id, "by", tenants, trace, redrives, redrive_at, payload
+    FROM quarantine WHERE id > ? ORDER BY id LIMIT ?
+"""
+SELECT_QUARANTINED_ONE: Final = """
+    SELECT id, time, reason, digest, subscription, message_id, "by", tenants, trace, redrives, redrive_at, payload
+    FROM quarantine WHERE id = ?
+"""
+SELECT_TO_REDRIVE: Final = """
+    SELECT id, time, reason, digest, subscription, message_id, "by", tenants, trace, redrives, redrive_at, payload
+    FROM quarantine WHERE redrive_at <= ? ORDER BY redrive_at, id LIMIT ?
+"""
+PUT_OFF_QUARANTINED: Final = """
+    UPDATE quarantine SET reason = :reason, redrives = :redrives, redrive_at = :redrive_at WHERE id = :id
 """
 DELETE_QUARANTINED: Final = "DELETE FROM quarantine WHERE id = ?"
 

@@ -154,6 +154,15 @@ class SQLiteStore:
     async def quarantined(self, after: str, limit: int) -> tuple[Quarantined, ...]:
         return await self._read(partial(reading.quarantined, after=after, limit=limit))
 
+    async def quarantined_one(self, id: str) -> Quarantined | None:
+        return await self._read(partial(reading.quarantined_one, id=id))
+
+    async def to_redrive(self, now: str, limit: int) -> tuple[Quarantined, ...]:
+        return await self._read(partial(reading.to_redrive, now=now, limit=limit))
+
+    async def put_off_quarantined(self, id: str, *, reason: str, redrives: int, redrive_at: str | None) -> None:
+        await self._write(lambda writer: writer.put_off_quarantined(id, reason, redrives, redrive_at))
+
     async def release_quarantined(self, id: str) -> None:
         await self._write(lambda writer: writer.release_quarantined(id))
 

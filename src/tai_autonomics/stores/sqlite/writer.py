@@ -172,10 +172,15 @@ class Writer:
         (is_held,) = connection.execute(sql.EXISTS_QUARANTINED, (message.id,)).fetchone()
         if is_held:
             return True
-        row = (*msgspec.structs.astuple(message), self._quarantine_max)
+        tenants = None if message.tenants is None else msgspec.json.encode(message.tenants).decode()
+        row = {**msgspec.structs.asdict(message), "tenants": tenants, "quarantine_max": self._quarantine_max}
         is_kept = connection.execute(sql.INSERT_QUARANTINED, row).rowcount == 1
         self.failed = False
         return is_kept
+
+    def put_off_quarantined(self, id: str, reason: str, redrives: int, redrive_at: str | None) -> None:
+        row = {"id": id, "reason": reason, "redrives": redrives, "redrive_at": redrive_at}
+        self.run(lambda connection: self._transact(connection, [(sql.PUT_OFF_QUARANTINED, row)]))
 
     def release_quarantined(self, id: str) -> None:
         # A quarantined payload may be personal: it leaves the journal as an erased part does.

@@ -54,14 +54,22 @@ CREATE TABLE due (
 CREATE UNIQUE INDEX due_by_key ON due (tenant, subject, kind);
 CREATE INDEX due_by_ready ON due (ready);
 
+-- tenants: a JSON array; NULL is every tenant. redrive_at: NULL waits for an operator.
 CREATE TABLE quarantine (
     id TEXT PRIMARY KEY,
     time TEXT NOT NULL,
     reason TEXT NOT NULL,
     digest TEXT NOT NULL,
     subscription TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    "by" TEXT NOT NULL,
+    tenants TEXT,
+    trace TEXT,
+    redrives INTEGER NOT NULL,
+    redrive_at TEXT,
     payload BLOB NOT NULL
 ) STRICT;
+CREATE INDEX quarantine_by_redrive ON quarantine (redrive_at, id) WHERE redrive_at IS NOT NULL;
 
 -- place: the highest is the newest.
 CREATE TABLE policies (
