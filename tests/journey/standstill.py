@@ -34,6 +34,20 @@ def until(holds: Callable[[], bool], *, what: str, seconds: float = SECONDS_MAX)
         _MOMENT.wait(0.01)
 
 
+def repeated(call: Callable[[], httpx.Response]) -> httpx.Response:
+    """What a caller gets that repeats its call after a 503: the store may be well, and its last backoff not over."""
+    last = call()
+
+    def other() -> bool:
+        nonlocal last
+        last = call()
+        return last.status_code != 503
+
+    if last.status_code == 503:
+        until(other, what="an answer other than 503")
+    return last
+
+
 def waiting(client: httpx.Client) -> int:
     """Commands that wait for their receipt, by the service's own count."""
     found = re.search(r"^tai_commands_waiting (\d+)", client.get("/metrics").text, re.MULTILINE)
