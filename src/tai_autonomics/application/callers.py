@@ -67,8 +67,8 @@ class Callers:
             self.forget(lane, pending)
 
     def forget(self, lane: Lane, pending: Pending) -> None:
-        if lane.ids.pop(pending.submission.command_id, None) is not None:
-            self.waiting -= 1
+        del lane.ids[pending.submission.command_id]
+        self.waiting -= 1
 
     # ---- answers
 

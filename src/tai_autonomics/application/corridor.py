@@ -267,10 +267,12 @@ class Corridor:
         except ClockUntrusted as error:
             self._refuse_undecided(error)
         else:
-            while self._undecided and self._clock.monotonic() < until:
+            while self._undecided:
                 lane = self._undecided.popleft()
                 lane.queued = False
                 self._decide_some(lane, now)
+                if self._clock.monotonic() >= until:
+                    break
         self._send()
         if self._undecided:
             self._pump_soon()
@@ -373,14 +375,14 @@ class Corridor:
             if not lane.decided or lane.sent or lane.durable is None:
                 continue
             taken = min(per_tenant.receipts_per_tenant_max, bounds.append_receipts_max - receipts)
-            size += lane.take(receipts_max=taken, bytes_max=per_tenant.bytes_per_tenant_max)
+            lane_size = lane.take(receipts_max=taken, bytes_max=per_tenant.bytes_per_tenant_max)
+            size += lane_size
             receipts += len(lane.sent)
-            batch.append((lane, append_of(lane, lane.durable, self._snapshot_of(lane))))
+            batch.append((lane, append_of(lane, lane.durable, self._snapshot_of(lane, lane_size))))
         return batch
 
-    def _snapshot_of(self, lane: Lane) -> Snapshot | None:
-        receipts = lane.tail_receipts + len(lane.sent)
-        size = lane.tail_bytes + sum(len(item.sealed.receipt.body) for item in lane.sent)
+    def _snapshot_of(self, lane: Lane, sent_bytes: int) -> Snapshot | None:
+        receipts, size = lane.tail_receipts + len(lane.sent), lane.tail_bytes + sent_bytes
         if receipts < self._bounds.snapshot_receipts and size < self._bounds.snapshot_bytes:
             return None
         last = lane.sent[-1].sealed

@@ -173,10 +173,10 @@ class Lane:
         if (more := count - len(self.sent)) > 0:
             self.sent, self.decided = self.sent + self.decided[:more], self.decided[more:]
         settled, self.sent = self.sent[:count], self.sent[count:]
-        self.doubted = max(self.doubted - count, 0)
-        self.tail_receipts += count
-        self.tail_bytes += sum(len(item.sealed.receipt.body) for item in settled)
         if settled:
+            self.doubted = max(self.doubted - count, 0)
+            self.tail_receipts += count
+            self.tail_bytes += sum([len(item.sealed.receipt.body) for item in settled])
             self.durable = Durable(settled[-1].sealed.state, head_of(settled[-1].sealed.receipt))
             self.conflicts = self.failures = 0
         return settled
@@ -225,17 +225,18 @@ def head_of(receipt: Receipt) -> Head:
 
 def append_of(lane: Lane, durable: Durable, snapshot: Snapshot | None) -> Append:
     """What the store is asked to add: all that the lane has sent, in one piece."""
+    sealed = [item.sealed for item in lane.sent]
     due: dict[tuple[str, str], Due | DueKey] = {}
-    for item in lane.sent:
-        due.update(item.sealed.due)
+    for each in sealed:
+        due.update(each.due)
     return Append(
         tenant=lane.tenant,
         expected_seq=durable.head.seq,
         expected_hash=durable.head.hash,
-        receipts=tuple(item.sealed.receipt for item in lane.sent),
-        parts=tuple(part for item in lane.sent for part in item.sealed.parts),
-        erasures=tuple(erasure for item in lane.sent for erasure in item.sealed.erasures),
+        receipts=tuple([each.receipt for each in sealed]),
+        parts=tuple([part for each in sealed for part in each.parts]),
+        erasures=tuple([erasure for each in sealed for erasure in each.erasures]),
         snapshot=snapshot,
-        due=tuple(row for row in due.values() if isinstance(row, Due)),
-        settled=tuple(row for row in due.values() if isinstance(row, DueKey)),
+        due=tuple([row for row in due.values() if isinstance(row, Due)]) if due else (),
+        settled=tuple([row for row in due.values() if isinstance(row, DueKey)]) if due else (),
     )

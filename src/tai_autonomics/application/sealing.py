@@ -61,14 +61,14 @@ def seal_decision(
     """Seal `decision`, made on `state` at `now`, onto `head`."""
     outcome = decision.outcome
     seq = head.seq + 1
-    parts = tuple(Part(seq, name, entropy.bytes(SALT_BYTES), text) for name, text in submission.parts)
+    parts = tuple([Part(seq, name, entropy.bytes(SALT_BYTES), text) for name, text in submission.parts])
     if isinstance(outcome, Refused):
         events: list[Any] = []
         erasures: tuple[Erasure, ...] = ()
         due: dict[tuple[str, str], Due | DueKey] = {}
     else:
         events = events_to_json(outcome.events)
-        erasures = tuple(Erasure(event.seq, event.part) for event in outcome.events if isinstance(event, PartErased))
+        erasures = tuple([Erasure(event.seq, event.part) for event in outcome.events if isinstance(event, PartErased)])
         due = due_rows(outcome.events)
         state = fold(evolve, state, outcome.events)
     type: ReceiptType = "refusal" if isinstance(outcome, Refused) else "transition"  # noqa: A001

@@ -123,13 +123,26 @@ async def test_an_old_id_is_answered_at_once_though_another_instance_wrote_meanw
         assert (one.witness.count("duplicated"), one.witness.count("conflicted")) == (1, 0)
 
 
+@pytest.mark.parametrize("blind", [False, True])
+async def test_an_id_held_by_another_instance_is_answered_though_the_reads_fail_at_first(
+    store: FaultyStore, one: Instance, blind: bool
+) -> None:
+    await one.grant()
+    async with opened(store.real, HandClock(START + timedelta(seconds=1))) as other:
+        theirs = await other.submit(consume(5), id="k")
+        store.blind, store.failing["receipts"] = (1, 0) if blind else (0, 1)
+        ours, beside = await asyncio.gather(one.submit(consume(5), id="k"), one.submit(consume(6)))
+    assert (ours.receipt, ours.replayed, beside.receipt.seq) == (theirs.receipt, True, 3)
+    assert len(await ledger(store)) == 3
+
+
 async def test_a_deadline_with_nothing_but_conflicts_is_conflict_and_nothing_is_ever_stored(
     store: FaultyStore, one: Instance
 ) -> None:
     await one.grant()
     async with opened(store.real) as other:
         store.faults.extend([after(lambda: other.submit(verify()))] * 1_000)
-        one.corridor._reconciling._entropy = Half()  # type: ignore[assignment]  # it pauses after a conflict
+        one.pause_after_conflicts()
         late = one.begin(consume(1), id="k", seconds=5)
         await until(lambda: one.witness.count("conflicted") > 4)
         one.clock.advance(6)
@@ -149,7 +162,7 @@ async def test_the_pause_between_conflicts_doubles(store: FaultyStore, one: Inst
         pauses.append(seconds)
         await real(0)
 
-    one.corridor._reconciling._entropy = Half()  # type: ignore[assignment]
+    one.pause_after_conflicts()
     async with opened(store.real) as other:
         store.faults.extend([after(lambda: other.submit(verify()))] * 4)
         with pytest.MonkeyPatch.context() as patched:
@@ -157,11 +170,6 @@ async def test_the_pause_between_conflicts_doubles(store: FaultyStore, one: Inst
             await one.submit(verify())
     doubling = [pause for pause in pauses if pause]
     assert doubling == [0.005, 0.01, 0.02, 0.04]
-
-
-class Half:
-    def bytes(self, count: int) -> bytes:
-        return b"\x80" + bytes(count - 1)
 
 
 async def test_a_lane_in_conflict_decides_no_more_than_one_append_ahead(store: FaultyStore, one: Instance) -> None:

@@ -203,9 +203,10 @@ async def test_a_command_that_met_only_busy_is_withdrawn_as_a_conflict_and_never
     store: FaultyStore, one: Instance
 ) -> None:
     await one.grant()
+    one.pause_after_conflicts()
     store.faults.extend([busy] * 10_000)
     late = one.begin(verify(), id="k", seconds=5)
-    await until(lambda: len(store.appends) > 3)
+    await until(lambda: len(store.appends) > 5)
     one.clock.advance(6)
     with pytest.raises(ConcurrentWrite):
         await late
@@ -412,6 +413,29 @@ async def test_a_lane_whose_work_breaks_is_closed_and_nobody_waits_for_ever(stor
             await one.corridor.durable("acme")
         store.read = real  # type: ignore[method-assign]
         await one.grant()
+
+
+async def test_a_lane_that_breaks_in_doubt_tells_each_caller_what_is_known(store: FaultyStore, one: Instance) -> None:
+    await one.grant()
+    real, gate = store.receipts, Gate()
+
+    async def nonsense(*_: object, **__: object) -> object:
+        await gate.passed()
+        raise ZeroDivisionError("a bug")
+
+    store.receipts = nonsense  # type: ignore[method-assign, assignment]
+    store.faults.append(persisted)
+    doubted = one.begin(verify(), id="k")
+    await gate.reached.wait()
+    behind = one.begin(consume())
+    await decided()
+    gate.open()
+    outcomes = await asyncio.gather(doubted, behind, return_exceptions=True)
+    assert [type(each) for each in outcomes] == [OutcomeUnknown, ZeroDivisionError]
+    store.receipts = real  # type: ignore[method-assign]
+    again = await one.submit(verify(), id="k")
+    assert (again.receipt.seq, again.replayed) == (2, True)
+    assert len(await ledger(store)) == 2
 
 
 async def test_a_head_that_went_back_is_told_and_the_ledger_is_read_anew(store: FaultyStore) -> None:

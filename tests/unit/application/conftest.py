@@ -1,6 +1,7 @@
 """A store in memory that can be struck, and instances on it."""
 
-from collections.abc import AsyncIterator
+import gc
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from tests.unit.application.faulty_store import FaultyStore
@@ -18,6 +19,14 @@ def anyio_backend() -> str:
 @pytest.fixture(autouse=True)
 def deadlines_are_looked_at_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corridor_module, "SWEEP_SECONDS", 0.001)
+
+
+@pytest.fixture(autouse=True)
+def no_error_goes_unheard(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """The event loop logs the exception of a task or a future that nobody asked."""
+    yield
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
 
 
 @pytest.fixture

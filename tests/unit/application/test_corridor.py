@@ -153,6 +153,31 @@ async def test_a_flooding_tenant_does_not_keep_the_others_waiting(store: FaultyS
     await asyncio.gather(*flood)
 
 
+async def test_deciding_lets_the_event_loop_go_on_in_between(store: FaultyStore) -> None:
+    clock = TickingClock()
+    async with opened(store, clock) as one:
+        for tenant in range(40):
+            await one.corridor.durable(f"t{tenant}")
+        clock.tick_seconds = corridor_module.SLICE_SECONDS / 2
+        begun = [one.begin(Grant(ENT, PRO), tenant=f"t{tenant}", seconds=100) for tenant in range(40)]
+        turns = 0
+        while not all(each.done() for each in begun):
+            await asyncio.sleep(0)
+            turns += 1
+            assert sum(each.done() for each in begun) <= turns * 2
+        assert turns >= 20
+
+
+class TickingClock(HandClock):
+    """Each look at it takes a while."""
+
+    tick_seconds = 0.0
+
+    def monotonic(self) -> float:
+        self.advance(self.tick_seconds)
+        return self.seconds
+
+
 # ---- time first
 
 
