@@ -4,13 +4,19 @@ The clock that seals: the only time that governors see.
 A wall clock may jump. Where the store has no clock of its own, one that moved against the monotonic clock by more than
 the allowed skew, or that lies that far behind the newest receipt, seals nothing: one receipt from the year 2099 would
 pin its ledger there.
+
+A wall clock that is found to be right is trusted for the next 50 ms that it shows: whatever it shows outside of them is
+compared again.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Final
 
 from tai_autonomics.application.ports import Clock
 from tai_autonomics.domain.moments import Moment, datetime_of, moment_of
 from tai_autonomics.errors import ClockUntrusted
+
+TRUSTED_FOR: Final = timedelta(milliseconds=50)
 
 
 class SealingClock:
@@ -22,6 +28,7 @@ class SealingClock:
         self._wall_start = clock.now()
         self._monotonic_start = clock.monotonic()
         self._floor = Moment("")
+        self._trusted_from = self._trusted_to = self._wall_start
 
     def monotonic(self) -> float:
         """Seconds that never go back."""
@@ -31,17 +38,23 @@ class SealingClock:
         """Take note of the newest receipt's time: a clock further behind it than the skew is not trusted."""
         floor = moment_of(datetime_of(Moment(newest)) - timedelta(seconds=self._skew_seconds_max))
         self._floor = max(self._floor, floor)
+        self._trusted_to = self._trusted_from
 
     def now(self) -> Moment:
         """Raises ClockUntrusted."""
         wall = self._clock.now()
+        moment = moment_of(wall)
+        if not self._trusted_from <= wall < self._trusted_to:
+            self._compare(wall, moment)
+        return moment
+
+    def _compare(self, wall: datetime, moment: Moment) -> None:
         moved = (wall - self._wall_start).total_seconds() - (self._clock.monotonic() - self._monotonic_start)
         if abs(moved) > self._skew_seconds_max:
             raise ClockUntrusted(f"the clock moved {moved:+.1f} s against the monotonic clock since the start")
-        moment = moment_of(wall)
         if moment < self._floor:
             raise ClockUntrusted(f"the clock says {moment}, far behind the newest receipt")
-        return moment
+        self._trusted_from, self._trusted_to = wall, wall + TRUSTED_FOR
 
     def next_time(self, now: Moment, head_time: str) -> Moment:
         """The later of both, the time of a receipt after one of `head_time`. Raises ClockUntrusted."""

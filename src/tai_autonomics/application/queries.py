@@ -90,19 +90,21 @@ class Queries:
 
     async def check(self, tenant: str, checks: tuple[Check, ...]) -> CheckAnswer:
         """May this tenant do this? Raises Unavailable when its state cannot be read."""
-        durable, now = await self._as_of_now(tenant)
+        durable = await self._corridor.durable(tenant)
+        now = self._as_of(durable)
         return CheckAnswer(check(checks, durable.state, now=now, plans=self._plans()), durable.head.seq, now)
 
     async def tenant(self, tenant: str) -> TenantView | None:
         """None for a tenant without a ledger."""
-        durable, now = await self._as_of_now(tenant)
+        durable = await self._corridor.durable(tenant)
+        now = self._as_of(durable)
         if durable.head.seq == 0:
             return None
         return view(tenant, after_timers(durable.state, now), AsOf(durable.head.seq, now), self._plans())
 
-    async def _as_of_now(self, tenant: str) -> tuple[Durable, Moment]:
-        durable = await self._corridor.durable(tenant)
-        return durable, self._clock.next_time(self._clock.now(), durable.head.time)
+    def _as_of(self, durable: Durable) -> Moment:
+        """The present, or the newest receipt's time where that is later."""
+        return self._clock.next_time(self._clock.now(), durable.head.time)
 
     async def tenants(self, caller: Caller, after: str, limit: int) -> tuple[TenantListed, ...]:
         """Tenants with a ledger that the caller reaches, in order, those after `after`."""

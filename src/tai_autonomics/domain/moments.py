@@ -1,7 +1,10 @@
 """Points in time as ready strings: inside the domain nothing is converted, and order as strings is order in time."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final, NewType
+
+import msgspec
 
 from tai_autonomics.errors import Malformed
 
@@ -10,6 +13,9 @@ Moment = NewType("Moment", str)
 
 LAST: Final = Moment("9999-12-31T23:59:59.999999Z")
 """The latest moment that can be written."""
+SUMS_KEPT: Final = 1_024
+_QUOTED: Final = len('"2026-11-24T02:01:33.123456Z"')
+_encode: Final = msgspec.json.Encoder().encode
 
 
 def moment_of(instant: datetime) -> Moment:
@@ -18,6 +24,11 @@ def moment_of(instant: datetime) -> Moment:
 
     Raises Malformed(malformed_request) when it has no offset, or lies outside the years 1 to 9999 in UTC.
     """
+    if instant.tzinfo is UTC:
+        # As isoformat writes it, in a fifth of the time; at a whole second it leaves the six digits out.
+        quoted = _encode(instant)
+        if len(quoted) == _QUOTED:
+            return Moment(quoted[1:-1].decode("ascii"))
     if instant.utcoffset() is None:
         raise Malformed("malformed_request", "a time has an offset, such as Z or +01:00")
     try:
@@ -31,6 +42,7 @@ def datetime_of(moment: Moment) -> datetime:
     return datetime.fromisoformat(moment)
 
 
+@lru_cache(SUMS_KEPT)  # the end of a window is asked for with every check, and is the same all day
 def plus_seconds(moment: Moment, seconds: float) -> Moment:
     """The moment that many seconds later (or earlier, when negative); LAST where the calendar ends."""
     try:
