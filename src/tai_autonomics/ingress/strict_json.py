@@ -30,6 +30,8 @@ EXPONENT_CHARACTERS_MAX: Final = 4
 _SHOWN_CHARACTERS_MAX: Final = 128
 """How much of a caller's own text is repeated in a problem."""
 
+_LITERALS: Final = frozenset({bool, type(None)})
+_SMALL: Final = 10**DIGITS_BEFORE_POINT_MAX
 _UNUSUAL_NUMBER: Final = re.compile(rb"\d[eE]|\.\d{10}|\d{19}")
 _NUMBER: Final = re.compile(r"-?(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?")
 _AT: Final = re.compile(r" - at `\$(.*)`\Z", re.DOTALL)
@@ -43,6 +45,8 @@ def parse(raw: bytes) -> Any:
         value = orjson.loads(raw)
     except (orjson.JSONDecodeError, RecursionError) as error:
         _blame_unreadable(raw, error)
+    if _is_flat(value, raw):
+        return value
     members = _count_members(value, DEPTH_MAX)
     if not _is_plain(raw, members):
         _blame_unusual(raw)
@@ -62,6 +66,21 @@ def decode(decoder: "msgspec.json.Decoder[T]", raw: bytes) -> T:
 def pointer(*steps: str | int) -> str:
     """RFC 6901."""
     return "".join("/" + str(step)[:_SHOWN_CHARACTERS_MAX].replace("~", "~0").replace("/", "~1") for step in steps)
+
+
+def _is_flat(value: Any, raw: bytes) -> bool:
+    """
+    One object of strings, literals and small integers, with no colon but its members': what most bodies are.
+
+    A member given twice would leave a colon over; a number that two readers could take differently is no small integer.
+    """
+    if type(value) is not dict or raw.count(b":") != len(value):
+        return False
+    for inner in value.values():
+        kind = type(inner)
+        if kind is not str and kind not in _LITERALS and not (kind is int and -_SMALL < inner < _SMALL):
+            return False
+    return True
 
 
 def _count_members(value: Any, depth_left: int) -> int:

@@ -228,7 +228,7 @@ async def check(exchange: Exchange, door: FrontDoor) -> Reply:
     """Decides and writes nothing; never a 403 for a decision."""
     name = _tenant_of(exchange)
     raw = await exchange.body(door.limits.body_bytes_max)
-    if strict_json.decode(_peek, raw).checks is not UNSET:
+    if _has(raw, b'"checks"') and strict_json.decode(_peek, raw).checks is not UNSET:
         several = strict_json.decode(_check_lists, raw)
         _bounded(several.checks, door.limits.items_max, "/checks")
         count_more(exchange, name, len(several.checks) - 1)
@@ -242,6 +242,11 @@ async def check(exchange: Exchange, door: FrontDoor) -> Reply:
     results = [_check_shown(result, explain) for result in answer.results]
     allowed = all([result.allowed for result in results])  # noqa: C419  # a list is faster, and this is the hot path
     return Reply(200, _encode(CheckReply(allowed, AsOf(answer.seq, answer.time), results)))
+
+
+def _has(raw: bytes, quoted: bytes) -> bool:
+    """Whether a body can have the member: written as it is, or in a way that only a parser can tell."""
+    return quoted in raw or b"\\" in raw
 
 
 def _check_of(asked: CheckAsked, pointer: str) -> Check:
@@ -319,7 +324,7 @@ async def usage(exchange: Exchange, door: FrontDoor) -> Reply:
     name = _tenant_of(exchange)
     raw = await exchange.body(door.limits.body_bytes_max)
     header = parsing.idempotency_key(exchange.headers)
-    if strict_json.decode(_peek, raw).items is not UNSET:
+    if _has(raw, b'"items"') and strict_json.decode(_peek, raw).items is not UNSET:
         return await _several(exchange, door, name, raw, header)
     item = strict_json.decode(_usage_items, raw)
     given = None if item.request_id is UNSET else item.request_id
