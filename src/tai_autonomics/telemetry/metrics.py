@@ -4,27 +4,21 @@ Metrics of one process, as Prometheus reads them: `tai_` first, units in names, 
 
 import platform
 from collections.abc import Callable, Iterator
-from typing import Final, Generic, TypeVar
+from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from tai_autonomics import __version__
 from tai_autonomics.application.ports import Answered
+from tai_autonomics.telemetry.tallies import RequestTallies, Tally
 
-REQUEST_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 STORE_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 10)
 BATCH: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-LABEL_SETS_MAX: Final = 1000
-"""Children of one metric: a bound that holds even if a label should come from outside by mistake."""
 OPENMETRICS_TYPE: Final = "application/openmetrics-text"
-
-_Child = TypeVar("_Child", bound=MetricWrapperBase)
 
 
 class Metrics:
@@ -36,8 +30,8 @@ class Metrics:
         self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
 
-        def counter(name: str, doc: str, *labels: str) -> _Labelled[Counter]:
-            return _Labelled(Counter(name, doc, labels, registry=registry))
+        def counter(name: str, doc: str, *labels: str) -> Tally:
+            return Tally(name, doc, labels, registry)
 
         def histogram(name: str, doc: str, buckets: tuple[float, ...]) -> Histogram:
             return Histogram(name, doc, registry=registry, buckets=buckets)
@@ -45,16 +39,7 @@ class Metrics:
         Gauge(
             "tai_build_info", "What is running; always 1.", ("version", "python", "environment"), registry=registry
         ).labels(__version__, platform.python_version(), environment).set(1)
-        self._requests = counter("tai_http_requests_total", "Requests answered.", "method", "route", "status")
-        self._request_seconds = _Labelled(
-            Histogram(
-                "tai_http_request_duration_seconds",
-                "From the first byte of a request to the last of its response.",
-                ("method", "route"),
-                registry=registry,
-                buckets=REQUEST_SECONDS,
-            )
-        )
+        self._requests = RequestTallies(registry)
         self._problems = counter(
             "tai_http_problems_total", "Requests answered with a problem, by its reason.", "reason"
         )
@@ -71,16 +56,14 @@ class Metrics:
         self._load_seconds = histogram(
             "tai_lane_load_duration_seconds", "Reading and folding a cold lane.", STORE_SECONDS
         )
-        self._load_receipts = counter("tai_lane_load_receipts_total", "Receipts folded to load cold lanes.")()
-        self._conflicts = counter("tai_conflicts_total", "Appends whose place another instance had taken.")()
-        self._duplicates = counter("tai_duplicates_total", "Commands whose id the store already held.")()
-        self._went_back = counter("tai_ledgers_went_back_total", "Store heads behind what was seen durable.")()
+        self._load_receipts = counter("tai_lane_load_receipts_total", "Receipts folded to load cold lanes.")
+        self._conflicts = counter("tai_conflicts_total", "Appends whose place another instance had taken.")
+        self._duplicates = counter("tai_duplicates_total", "Commands whose id the store already held.")
+        self._went_back = counter("tai_ledgers_went_back_total", "Store heads behind what was seen durable.")
         self._store_errors = counter("tai_store_errors_total", "Store calls that failed.", "verb")
         self._failures = counter("tai_background_failures_total", "Errors of tasks that nobody waits for.", "task")
-        self._observing_failures = counter("tai_telemetry_failures_total", "Events that could not be told.")()
-        self._check_up = _Labelled(
-            Gauge("tai_check_up", "1 while a health check passes.", ("check",), registry=registry)
-        )
+        self._observing_failures = counter("tai_telemetry_failures_total", "Events that could not be told.")
+        self._check_up = Gauge("tai_check_up", "1 while a health check passes.", ("check",), registry=registry)
 
     def watch(
         self, *, lanes: Callable[[], int], waiting: Callable[[], int], log_lines_dropped: Callable[[], int]
@@ -96,16 +79,14 @@ class Metrics:
         return generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4
 
     def answered(self, request: Answered) -> None:
-        method = request.method if request.method in METHODS else "other"
-        self._requests(method, request.route, str(request.status)).inc()
-        self._request_seconds(method, request.route).observe(request.seconds)
+        self._requests.add(request)
         if request.reason:
-            self._problems(request.reason).inc()
+            self._problems.add(request.reason)
 
     def decided(self, command: str, outcome: str, reason: str) -> None:
-        self._commands(command, outcome).inc()
+        self._commands.add(command, outcome)
         if reason:
-            self._refusals(reason).inc()
+            self._refusals.add(reason)
 
     def appended(self, receipts: int, tenants: int, seconds: float) -> None:
         self._append_receipts.observe(receipts)
@@ -113,51 +94,32 @@ class Metrics:
         self._append_seconds.observe(seconds)
 
     def sealed(self, type: str) -> None:
-        self._receipts(type).inc()
+        self._receipts.add(type)
 
     def conflicted(self) -> None:
-        self._conflicts.inc()
+        self._conflicts.add()
 
     def duplicated(self, count: int) -> None:
-        self._duplicates.inc(count)
+        self._duplicates.add(count=count)
 
     def store_failed(self, verb: str) -> None:
-        self._store_errors(verb).inc()
+        self._store_errors.add(verb)
 
     def probed(self, check: str, *, ok: bool) -> None:
-        self._check_up(check).set(ok)
+        self._check_up.labels(check).set(ok)
 
     def loaded(self, receipts: int, seconds: float) -> None:
-        self._load_receipts.inc(receipts)
+        self._load_receipts.add(count=receipts)
         self._load_seconds.observe(seconds)
 
     def went_back(self) -> None:
-        self._went_back.inc()
+        self._went_back.add()
 
     def failed(self, what: str) -> None:
-        self._failures(what).inc()
+        self._failures.add(what)
 
     def not_told(self) -> None:
-        self._observing_failures.inc()
-
-
-class _Labelled(Generic[_Child]):
-    """A metric's children by their labels, resolved once; past the bound everything counts as "other"."""
-
-    def __init__(self, metric: _Child) -> None:
-        self._metric = metric
-        self._children: dict[tuple[str, ...], _Child] = {}
-
-    def __call__(self, *labels: str) -> _Child:
-        child = self._children.get(labels)
-        return self._resolved(labels) if child is None else child
-
-    def _resolved(self, labels: tuple[str, ...]) -> _Child:
-        if not labels:
-            return self._metric
-        if len(self._children) >= LABEL_SETS_MAX:
-            labels = ("other",) * len(labels)
-        return self._children.setdefault(labels, self._metric.labels(*labels))
+        self._observing_failures.add()
 
 
 class _Watched(Collector):

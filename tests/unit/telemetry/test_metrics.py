@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from tai_autonomics import __version__
 from tai_autonomics.application.ports import Answered
-from tai_autonomics.telemetry import metrics as module
+from tai_autonomics.telemetry import tallies
 from tai_autonomics.telemetry.metrics import Metrics
 
 ANSWERED = Answered("POST", "/marketplace", 403, 0.004, 210, 900, "req-1", "192.0.2.7", reason="entitlement_inactive")
@@ -43,13 +43,39 @@ def test_a_method_that_nobody_knows_is_other(metrics: Metrics) -> None:
 
 
 def test_a_label_past_the_bound_is_other(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LABEL_SETS_MAX", 2)
+    monkeypatch.setattr(tallies, "LABEL_SETS_MAX", 2)
     for number in range(10):
         metrics.sealed(f"type-{number}")
     metrics.sealed("type-0")
     assert value(metrics, "tai_receipts_total", type="type-0") == 2
     assert value(metrics, "tai_receipts_total", type="type-1") == 1
     assert value(metrics, "tai_receipts_total", type="other") == 8
+
+
+def test_a_route_past_the_bound_is_other(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tallies, "LABEL_SETS_MAX", 2)
+    for number in range(10):
+        metrics.answered(Answered("GET", f"/{number}", 200, 0.1, 0, 0, "r", ""))
+    metrics.answered(Answered("GET", "/0", 404, 0.1, 0, 0, "r", ""))
+    assert value(metrics, "tai_http_requests_total", method="GET", route="/0", status="404") == 1
+    assert value(metrics, "tai_http_requests_total", method="GET", route="/1", status="200") == 1
+    assert value(metrics, "tai_http_requests_total", method="other", route="other", status="200") == 8
+
+
+@pytest.mark.parametrize(("seconds", "within"), [(0.0, "0.001"), (0.001, "0.001"), (0.0011, "0.0025"), (99.0, "+Inf")])
+def test_a_time_is_in_the_first_bucket_that_holds_it(metrics: Metrics, seconds: float, within: str) -> None:
+    metrics.answered(Answered("GET", "/", 200, seconds, 0, 0, "r", ""))
+    buckets = {
+        dict(labels)["le"]: count
+        for (name, labels), count in samples(metrics).items()
+        if name == "tai_http_request_duration_seconds_bucket"
+    }
+    limits = [*buckets]
+    assert len(limits) == len(tallies.REQUEST_SECONDS) + 1
+    assert [buckets[limit] for limit in limits] == [
+        float(limits.index(limit) >= limits.index(within)) for limit in limits
+    ]
+    assert value(metrics, "tai_http_request_duration_seconds_count", method="GET", route="/") == 1
 
 
 def test_what_is_decided_sealed_and_appended_is_counted(metrics: Metrics) -> None:
