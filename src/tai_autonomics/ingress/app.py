@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from tai_autonomics.application.ports import Answered
 from tai_autonomics.errors import Draining, OutcomeUnknown, Overloaded, StoreUnavailable, TaiError
-from tai_autonomics.ingress.authentication import caller_of, require_role, roles_of
+from tai_autonomics.ingress.authentication import require_role, roles_of, token_of
+from tai_autonomics.ingress.deadlines import Deadlines
 from tai_autonomics.ingress.decisions import tell_of
 from tai_autonomics.ingress.exchange import (
     ClientGone,
@@ -63,6 +64,7 @@ class Entrance:
             "tenant": f"q={door.limits.tenant_rate_per_second};w=1",
             "instance": f'q={door.limits.requests_at_once_max};qu="concurrent-requests"',
         }
+        self._deadlines = Deadlines(door.limits.request_seconds)
         self._rates = TenantRates(door.limits.tenant_rate_per_second)
         self._at_once = 0
         self._ids_from = door.entropy.bytes(6).hex()
@@ -107,19 +109,19 @@ class Entrance:
         return None
 
     async def _reply(self, exchange: Exchange, pairs: list[tuple[bytes, bytes]]) -> Reply | None:
+        task = self._deadlines.begin()
+        late = False
         try:
-            async with asyncio.timeout(self._door.limits.request_seconds):
+            try:
                 return await self._serve(exchange, pairs)
+            finally:
+                late = self._deadlines.end(task)
         except ClientGone:
             return None
         except TimeoutError:
             return self._failed(exchange, _late(exchange))
         except asyncio.CancelledError:
-            # Only the end of the process cancels a request; its command, if it was decided, stands.
-            stopped = "the process stopped before the answer was known"
-            return self._failed(exchange, OutcomeUnknown(stopped) if exchange.submitted else Draining(stopped))
-        except TaiError as error:
-            return self._failed(exchange, error)
+            return self._failed(exchange, _late(exchange) if late else _stopped(exchange))
         except Exception as error:  # noqa: BLE001  # the rim: whatever else goes wrong becomes a 500
             return self._failed(exchange, error)
 
@@ -133,8 +135,8 @@ class Entrance:
             self._admit(exchange)
         roles = self._roles[route.name]
         if roles is not None:
-            exchange.caller = await caller_of(exchange, door.verifier)
-            require_role(exchange.caller, roles)
+            exchange.caller = caller = await door.verifier.verify(token_of(exchange))
+            require_role(caller, roles)
         if route.body != "none":
             check_body_headers(exchange, self._bodies[route.body])
         return await route.serve(exchange, door)
@@ -166,6 +168,12 @@ class Entrance:
     def _next_id(self) -> str:
         self._ids += 1
         return f"{self._ids_from}-{self._ids:x}"
+
+
+def _stopped(exchange: Exchange) -> TaiError:
+    """What is said at the end of the process, which alone cancels a request; a command that was decided stands."""
+    said = "the process stopped before the answer was known"
+    return OutcomeUnknown(said) if exchange.submitted else Draining(said)
 
 
 def _late(exchange: Exchange) -> TaiError:

@@ -213,7 +213,7 @@ def check_body_headers(exchange: Exchange, bytes_max: int) -> None:
     media = headers.get(b"content-type")
     if media is not None and media != b"application/json" and _JSON.fullmatch(media.strip()) is None:
         raise TurnedAway("unsupported_media_type", "a body is application/json in UTF-8")
-    if headers.get(b"content-encoding", b"").strip().lower() not in _IDENTITY:
+    if b"content-encoding" in headers and headers[b"content-encoding"].strip().lower() not in _IDENTITY:
         raise TurnedAway("unsupported_media_type", "a body is sent without Content-Encoding")
     length = exchange.declared_length()
     if length is not None and length > bytes_max:
