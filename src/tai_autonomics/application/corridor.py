@@ -314,7 +314,6 @@ class Corridor:
             submission = Submission(lane.tenant, due, timer_id(due), TIMER, TIMER)
             decided = self._decide(lane, durable, submission, now, None)
             assert decided.sealed.receipt.type == "transition", f"a due timer was refused: {decided.sealed.receipt!r}"
-        lane.woken = True
         return False
 
     def _decide_command(self, lane: Lane, durable: Durable, pending: Pending, now: Moment) -> None:

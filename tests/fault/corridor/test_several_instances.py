@@ -181,7 +181,9 @@ async def test_a_lane_in_conflict_decides_no_more_than_one_append_ahead(store: F
         await gate.reached.wait()
         await decided()
         lane = one.corridor._lanes["acme"]
-        assert (len(lane.sent), len(lane.decided), len(lane.waiting)) == (50, 0, 70)
+        begun.append(one.begin(verify()))
+        await decided()
+        assert (len(lane.sent), len(lane.decided), len(lane.waiting)) == (50, 0, 71)
         gate.open()
         await asyncio.gather(*begun)
     await ledger(store)
