@@ -43,8 +43,14 @@ class Refused(Struct, frozen=True, gc=False):
     next_step: str
 
 
-class Recorded(Struct, frozen=True, gc=False, tag=True, tag_field="type", omit_defaults=True):
-    """What every event is: it carries each value that it changes, and its type's name when it is written."""
+class Recorded(
+    Struct, frozen=True, gc=False, tag=True, tag_field="type", omit_defaults=True, forbid_unknown_fields=True
+):
+    """
+    What every event is: it carries each value that it changes, and its type's name when it is written.
+
+    A member that this release does not know is no event of it: passed over, it would make another state.
+    """
 
 
 def fold(evolve: Callable[[S, E], S], state: S, events: Iterable[E]) -> S:

@@ -52,6 +52,7 @@ def test_what_an_event_does_not_say_is_not_written() -> None:
         {"events": [{"type": "EntitlementGifted"}]},
         {"events": [{"type": "EntitlementGranted", "entitlement_id": 7, "plan": "pro"}]},
         {"events": [{"type": "EntitlementGranted"}]},
+        {"events": [{"type": "EntitlementActivated", "entitlement_id": "ent_1", "trial": True}]},
         {"events": [], "v": 2},
     ],
 )
