@@ -25,7 +25,7 @@ from tai_autonomics.telemetry.observer import Telemetry
 from tai_autonomics.wiring.machine import SystemClock, SystemEntropy
 from tai_autonomics.wiring.policies import PlansInForce
 
-CORRIDOR_SHARE: Final = 0.3
+CORRIDOR_SHARE: Final = 0.2
 """Of the time to drain, after the requests have had theirs."""
 
 

@@ -34,8 +34,8 @@ from tai_autonomics.wiring.credentials import issuance, keys, leave_admin_token
 from tai_autonomics.wiring.house import House, house, telemetry
 from tai_autonomics.wiring.policies import PlansInForce
 
-REQUESTS_SHARE: Final = 0.6
-"""Of the time to drain; the rest is for what the corridor still has under way."""
+REQUESTS_SHARE: Final = 0.4
+"""Of the time to drain. The corridor has its share after it, and the store what a last statement waits for a lock."""
 
 
 class Started(Struct, frozen=True):

@@ -15,7 +15,7 @@ from typing import Final
 
 from tai_autonomics.errors import LedgerNewerThanCode, StoreUnavailable
 
-BUSY_SECONDS: Final = 5.0
+BUSY_SECONDS: Final = 2.0
 """How long a statement waits for a lock; only a foreign program can hold one, as we are the only writer."""
 
 STATEMENTS_CACHED: Final = 512
