@@ -169,8 +169,10 @@ def test_a_plan_that_the_file_no_longer_has_still_counts_and_is_not_granted_anew
     with with_plans(tmp_path, PLANS.format(silver=1) + GOLD) as (service, file), service.client() as client:
         assert command(client, "grant", plan="gold").status_code == 200
         assert consume(client, "1").status_code == 200
+        assert "retired_plans" not in client.get("/health").json()
         file.write_text(PLANS.format(silver=1))
         read_again(service)
+        assert client.get("/health").json()["retired_plans"] == ["gold"]
         still_counts(client, "2")
         assert service.stop() == 0
         service.start()

@@ -56,6 +56,11 @@ def offered(plans: Plans) -> tuple[Plan, ...]:
     return tuple(sorted((plan for plan in plans.plans.values() if not plan.retired), key=lambda plan: plan.rank))
 
 
+def retired(plans: Plans) -> tuple[PlanName, ...]:
+    """The plans that can be held and not granted, by name."""
+    return tuple(sorted(name for name, plan in plans.plans.items() if plan.retired))
+
+
 def highest(names: Iterable[PlanName], plans: Plans) -> Plan | None:
     """
     The highest-ranked of the named plans; names that the file does not know are passed over.

@@ -75,6 +75,8 @@ class FrontDoor(Struct, frozen=True, kw_only=True):
     """Durable when it answers True; False when the quarantine is full."""
     journal_clean: Callable[[], Awaitable[bool]]
     """Whether everything erased so far is gone from the store's journal too."""
+    retired_plans: Callable[[], tuple[str, ...]]
+    """Names of the plans in force that can no longer be granted."""
     health: Callable[[], Mapping[str, str]]
     """The cached result of each configured check: "ok", or what is wrong. Does no I/O."""
     scrape: Scrape

@@ -9,12 +9,17 @@ from tai_autonomics.ingress.front_door import FrontDoor
 from tai_autonomics.ingress.replies import REASONS, SEALED_REASONS, json_reply
 
 
-class Health(Struct, frozen=True):
-    """Whether to send traffic here; `checks` are those of the parts that are configured."""
+class Health(Struct, frozen=True, omit_defaults=True):
+    """
+    Whether to send traffic here; `checks` are those of the parts that are configured.
+
+    `retired_plans` can still be held and no longer granted, perhaps because the plans file lacks them; no fault.
+    """
 
     status: Literal["ok", "unavailable"]
     version: str
     checks: dict[str, str]
+    retired_plans: tuple[str, ...] = ()
 
 
 class Liveness(Struct, frozen=True):
@@ -39,7 +44,9 @@ async def health(exchange: Exchange, door: FrontDoor) -> Reply:
     if door.drain.begun:
         checks["draining"] = "the process is stopping"
     well = all(result == "ok" for result in checks.values())
-    return json_reply(Health("ok" if well else "unavailable", door.version, checks), status=200 if well else 503)
+    return json_reply(
+        Health("ok" if well else "unavailable", door.version, checks, door.retired_plans()), status=200 if well else 503
+    )
 
 
 async def live(exchange: Exchange, door: FrontDoor) -> Reply:

@@ -19,6 +19,7 @@ from tai_autonomics import __version__
 from tai_autonomics.application.health import Health
 from tai_autonomics.application.ports import Observer
 from tai_autonomics.application.timers import Timers
+from tai_autonomics.domain.plans import retired
 from tai_autonomics.errors import InvalidPlans, InvalidSetting, StoreUnavailable
 from tai_autonomics.identity.keys import Keys
 from tai_autonomics.identity.tokens import TokenVerifier
@@ -127,6 +128,7 @@ def front_door(
         verifier=TokenVerifier(verifying.public, issuance(settings), parts.clock),
         quarantine=parts.store.quarantine,
         journal_clean=parts.store.journal_clean,
+        retired_plans=lambda: retired(parts.plans()),
         health=health,
         scrape=told.metrics.scrape,
         observer=told,

@@ -2,7 +2,7 @@ from tests.builders import BIG, CALLS, ENT, FREE, LEGACY, NOW, PRO, plan, plans
 
 from tai_autonomics.domain.decider import name_of
 from tai_autonomics.domain.entitlement import ApplyPlanChange, Verify
-from tai_autonomics.domain.plans import highest, is_offered, offered, shown
+from tai_autonomics.domain.plans import highest, is_offered, offered, retired, shown
 from tai_autonomics.domain.quota import Consume
 
 
@@ -10,6 +10,7 @@ def test_a_retired_plan_is_known_and_not_offered() -> None:
     assert is_offered(plans(), PRO)
     assert not is_offered(plans(), LEGACY)
     assert not is_offered(plans(), "gold")
+    assert retired(plans()) == (LEGACY,)
 
 
 def test_plans_are_offered_by_rank() -> None:

@@ -255,12 +255,14 @@ class House:
         self.quarantine_full = False
         self.journal = True
         self.checks = {"store": "ok", "clock": "ok"}
+        self.retired_plans: tuple[str, ...] = ()
         self.door = FrontDoor(
             corridor=self.corridor,
             queries=self.queries,
             verifier=TokenTable(),
             quarantine=self._quarantine,
             journal_clean=self._journal_clean,
+            retired_plans=lambda: self.retired_plans,
             health=lambda: self.checks,
             scrape=lambda accept: (b"tai_up 1\n", "application/openmetrics-text" if accept else "text/plain"),
             observer=self.ear,

@@ -22,6 +22,13 @@ def test_health_names_the_check_that_fails() -> None:
     )
 
 
+def test_health_names_plans_that_can_be_held_and_no_longer_granted() -> None:
+    house = House()
+    house.retired_plans = ("legacy",)
+    response = house.get("/health", token=None)
+    assert (response.status, response.json["status"], response.json["retired_plans"]) == (200, "ok", ["legacy"])
+
+
 def test_liveness_depends_on_nothing() -> None:
     house = House()
     house.checks["store"] = "disk full"
