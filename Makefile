@@ -35,6 +35,7 @@ format: $(VENV)/.dev ## Format the code and mend what the linter can.
 lock: ## Resolve requirements/*.txt anew (needs uv on the PATH).
 	uv pip compile -q --generate-hashes --no-emit-index-url --universal --python-version 3.11 pyproject.toml -o requirements/run.txt
 	printf "editables>=0.5\nhatchling>=1.27\n" | uv pip compile -q --generate-hashes --no-emit-index-url --universal --python-version 3.11 - -o requirements/build.txt
+	uv pip compile -q --generate-hashes --no-emit-index-url --universal --python-version 3.11 --extra gcp pyproject.toml -o requirements/gcp.txt
 	uv pip compile -q --generate-hashes --no-emit-index-url --universal --python-version 3.11 --extra dev pyproject.toml -o requirements/dev.txt
 
 clean: ## Remove the environment and the caches, never data/.
