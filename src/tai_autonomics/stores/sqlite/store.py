@@ -50,6 +50,7 @@ class SQLiteStore:
         self._writer: Writer | None = None
         self._checkpoints: Checkpoints | None = None
         self._lock: int | None = None
+        self._file: int | None = None
         self._is_closed = False
 
     @classmethod
@@ -92,7 +93,8 @@ class SQLiteStore:
         self._writer.run(partial(files.migrate, place=self._place))
         if path is not None:
             beside = partial(files.connect, path, cache_kib=files.READER_CACHE_KIB)
-            self._checkpoints = Checkpoints(beside, self._writing, self._writer.run)
+            self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self._checkpoints = Checkpoints(beside, self._file, self._writing, self._writer.run)
 
     def _wrote(self, rows: int, erased: bool) -> None:
         if self._checkpoints is not None:
@@ -209,9 +211,10 @@ class SQLiteStore:
         if self._writer is not None:
             # The last connection: closing it moves the journal into the file.
             self._writer.close()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        for descriptor in (self._file, self._lock):
+            if descriptor is not None:
+                os.close(descriptor)
+        self._file = self._lock = None
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         writer = self._writer
