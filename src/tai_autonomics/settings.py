@@ -110,8 +110,10 @@ def _parse_listening(text: str) -> Address | None:
 
 
 def _parse_store(text: str) -> str:
-    if text.startswith(("postgresql://", "postgres://", "firestore://")):
+    if text.startswith("firestore://"):
         raise ValueError("names an engine that this release does not have")
+    if text.startswith(POSTGRESQL):
+        return _parse_postgresql(text)
     if not text.startswith("sqlite://"):
         raise ValueError("has an unknown scheme")
     if text != IN_MEMORY and not re.fullmatch(r"sqlite:///[^?#\0]+", text):
@@ -119,11 +121,30 @@ def _parse_store(text: str) -> str:
     return text
 
 
+_POSTGRESQL_URL: Final = re.compile(
+    r"""postgres(ql)?:// ([^/?#@\s]*@)? (HOST(,HOST)*)? /[^/?#@\s]+ (\?OPTION(&OPTION)*)?""".replace(
+        "HOST", r"(\[[0-9A-Fa-f:.]+\] | [A-Za-z0-9._-]+)(:[0-9]{1,5})?"
+    ).replace("OPTION", r"[a-z_]+=[^&\#\s]*"),
+    re.VERBOSE | re.ASCII,
+)
+
+
+def _parse_postgresql(text: str) -> str:
+    """So narrow because a password in a wrong place would be quoted by the driver and shown by `config`."""
+    if not _POSTGRESQL_URL.fullmatch(text):
+        raise ValueError("does not name a database, or holds a character that a URL writes as %XX")
+    return text
+
+
 IN_MEMORY: Final = "sqlite://:memory:"
+POSTGRESQL: Final = ("postgresql://", "postgres://")
 _PATH: Final = Form("a path", _parse_path)
 _HOST: Final = _text(r"[A-Za-z0-9.:-]{1,253}", "an address or a host name")
 _NAME_OF_ISSUER: Final = _text(r"[\x21-\x7e]{1,255}", "1 to 255 printable ASCII characters without a space")
-_STORE: Final = Form("sqlite:///path (sqlite:////path from the root)", _parse_store)
+_STORE: Final = Form(
+    "sqlite:///path (sqlite:////path from the root) or postgresql://user:password@host:port/database?option=value",
+    _parse_store,
+)
 _MEBIBYTE: Final = 1024 * 1024
 
 
@@ -146,6 +167,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     store_url: Annotated[
         str,
         Setting("STORE_URL", _STORE, "sqlite:///{TAI_DATA_DIR}/tai.db", "Where receipts rest.", secret=True),
+    ]
+    postgres_connections_max: Annotated[
+        int,
+        Setting(
+            "TAI_POSTGRES_CONNECTIONS_MAX",
+            _whole(2, 1_000, "connections"),
+            "10",
+            "What one instance opens to PostgreSQL at most; all instances together stay below its `max_connections`.",
+        ),
     ]
     plans_file: Annotated[Path | None, Setting("PLANS_FILE", _PATH, None, "The plans; unset: those of the package.")]
     jwt_keys: Annotated[
@@ -530,7 +560,7 @@ def _masked(value: object, setting: Setting) -> str:
         case float():
             return f"{value:g}"
         case str() if setting.secret:
-            return re.sub(r"//[^/@]*@", "//***@", value)
+            return re.sub(r"([?&](?:ssl)?password=)[^&]*", r"\1***", re.sub(r"//[^/@]*@", "//***@", value))
         case _:
             return str(value)
 
@@ -540,5 +570,5 @@ def require_a_disk_that_lasts(settings: Settings, environ: Mapping[str, str]) ->
     if environ.get("K_SERVICE") and settings.store_url.startswith("sqlite://"):
         raise InvalidSetting(
             "STORE_URL: an embedded store is lost with its instance on Cloud Run (K_SERVICE is set);"
-            " allowed here: the URL of a shared store, which this release does not have yet"
+            " allowed here: the URL of a shared store, postgresql://…"
         )

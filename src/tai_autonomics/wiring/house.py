@@ -17,7 +17,7 @@ from tai_autonomics.application.ports import Clock, Entropy, Observer, Store
 from tai_autonomics.application.queries import Queries
 from tai_autonomics.domain.tenant import Bounds
 from tai_autonomics.errors import StoreUnavailable
-from tai_autonomics.settings import IN_MEMORY, Settings
+from tai_autonomics.settings import IN_MEMORY, POSTGRESQL, Settings
 from tai_autonomics.stores.sqlite import SQLiteStore
 from tai_autonomics.telemetry.logs import Logs
 from tai_autonomics.telemetry.metrics import Metrics
@@ -44,6 +44,16 @@ class House(Struct, frozen=True):
 
 async def open_store(settings: Settings, *, read_only: bool = False) -> Store:
     """The store that STORE_URL names. Raises StoreUnavailable, LedgerNewerThanCode."""
+    if settings.store_url.startswith(POSTGRESQL):
+        # Imported only where it is named: the driver costs a quarter of a second.
+        from tai_autonomics.stores.postgres import PostgresStore
+
+        return await PostgresStore.open(
+            settings.store_url,
+            read_only=read_only,
+            connections_max=settings.postgres_connections_max,
+            quarantine_max=settings.quarantine_max,
+        )
     path = None if settings.store_url == IN_MEMORY else settings.store_url.removeprefix("sqlite:///")
     return await SQLiteStore.open(path, read_only=read_only, quarantine_max=settings.quarantine_max)
 

@@ -9,6 +9,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -114,6 +115,10 @@ class SQLiteStore:
         outcomes = await self._write(lambda writer: writer.append(appends))
         for append, outcome in zip(appends, outcomes, strict=True):
             tell(append, outcome)
+
+    def held(self, tenant: str) -> AbstractAsyncContextManager[None]:
+        """Nothing to do: no other process writes."""
+        return nullcontext()
 
     async def read(self, tenant: str) -> Ledger | None:
         return await self._read(partial(reading.read, tenant=tenant))
