@@ -356,6 +356,15 @@ class Settings(Struct, frozen=True, kw_only=True):
             "With our clock further off, nothing is sealed: 503 `clock_untrusted`.",
         ),
     ]
+    state_age_seconds_max: Annotated[
+        float,
+        Setting(
+            "TAI_STATE_AGE_SECONDS_MAX",
+            _seconds(0, 3600),
+            "1",
+            "On a store that several instances write: a check from an older state asks the store first.",
+        ),
+    ]
     timer_poll_seconds: Annotated[
         float, Setting("TAI_TIMER_POLL_SECONDS", _seconds(0.05, 60), "1", "How often due timers are looked for.")
     ]

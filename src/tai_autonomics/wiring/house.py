@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from tai_autonomics.application.clock import SealingClock
 from tai_autonomics.application.corridor import Corridor, CorridorBounds
+from tai_autonomics.application.freshness import Freshness
 from tai_autonomics.application.ports import Clock, Entropy, Observer, Store
 from tai_autonomics.application.queries import Queries
 from tai_autonomics.domain.tenant import Bounds
@@ -66,8 +67,7 @@ async def house(settings: Settings, *, observer: Observer | None = None) -> Asyn
     store = await open_store(settings)
     try:
         sealing_clock = SealingClock(clock, skew_seconds_max=settings.clock_skew_seconds_max)
-        if (newest := await store.newest_time()) is not None:
-            sealing_clock.saw(newest)
+        await _check_clock(sealing_clock, store)
         in_force = PlansInForce(store, clock, settings)
         await in_force.read()
         corridor = Corridor(
@@ -79,14 +79,31 @@ async def house(settings: Settings, *, observer: Observer | None = None) -> Asyn
             domain_bounds=Bounds(settings.entitlements_max, settings.observed_ahead_seconds_max),
             bounds=corridor_bounds(settings),
         )
-        queries = Queries(store, corridor, clock=sealing_clock, plans=in_force)
+        freshness = Freshness(
+            store,
+            corridor,
+            clock=sealing_clock,
+            observer=telling,
+            age_seconds_max=settings.state_age_seconds_max,
+        )
+        queries = Queries(store, freshness, clock=sealing_clock, plans=in_force)
         try:
             yield House(store, corridor, queries, in_force, clock, sealing_clock, entropy, telling)
         finally:
+            await freshness.aclose()
             if not await corridor.close(timeout_seconds=settings.drain_seconds_max * CORRIDOR_SHARE):
                 telling.failed("drain", StoreUnavailable("commands were still under way at the end"))
     finally:
         await store.aclose()
+
+
+async def _check_clock(clock: SealingClock, store: Store) -> None:
+    """Against the store's own clock where it has one, else against the newest receipt."""
+    asked = clock.monotonic()
+    if (theirs := await store.now()) is not None:
+        clock.compare_with_store(theirs, asked)
+    elif (newest := await store.newest_time()) is not None:
+        clock.saw(newest)
 
 
 def corridor_bounds(settings: Settings) -> CorridorBounds:

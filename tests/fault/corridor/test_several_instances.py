@@ -70,6 +70,53 @@ async def test_the_other_lanes_of_an_append_do_not_feel_a_conflict(store: Faulty
     assert one.witness.count("conflicted") == 1
 
 
+async def test_after_three_conflicts_the_head_is_held_and_what_came_before_the_hold_is_no_fourth(
+    store: FaultyStore, one: Instance
+) -> None:
+    await one.grant()
+    async with opened(store.real) as other:
+        store.faults.extend(after(lambda: other.submit(verify())) for _ in range(3))
+        store.before_hold = lambda: asyncio.gather(*(other.submit(verify()) for _ in range(600)))
+        first, second = await asyncio.gather(one.submit(consume(1)), one.submit(consume(2)))
+    assert (first.receipt.seq, second.receipt.seq) == (605, 606)
+    assert (one.witness.count("conflicted"), store.holds) == (3, ["acme"])
+    await ledger(store)
+    await one.submit(verify())
+    assert store.holds == ["acme"], "an append that stands ends the row of conflicts"
+
+
+async def test_a_head_that_is_always_busy_is_held_too(store: FaultyStore, one: Instance) -> None:
+    await one.grant()
+    async with opened(store.real) as other:
+        store.faults.extend([busy] * 3)
+        store.before_hold = lambda: other.submit(verify())
+        assert (await one.submit(consume(1))).receipt.seq == 3
+    assert (one.witness.count("conflicted"), store.holds) == (0, ["acme"])
+
+
+async def test_without_a_hold_the_lane_goes_on_all_the_same(store: FaultyStore, one: Instance) -> None:
+    await one.grant()
+    store.faults.extend([busy] * 4)
+    store.failing["held"] = 2
+    assert (await one.submit(consume(1))).receipt.seq == 2
+    assert one.witness.told["store_failed"] == [("held",), ("held",)]
+
+
+async def test_a_hold_ends_when_everyone_who_waited_has_left(store: FaultyStore, one: Instance) -> None:
+    await one.grant()
+    leaving = one.begin(consume(1))
+
+    async def leave() -> None:
+        leaving.cancel()
+        await asyncio.wait([leaving])
+
+    store.faults.extend([busy] * 3)
+    store.before_hold = leave
+    await until(lambda: store.holds)
+    assert (await one.submit(consume(2), seconds=1)).receipt.seq in (2, 3)
+    await ledger(store)
+
+
 async def test_many_receipts_missed_are_read_page_by_page(store: FaultyStore, one: Instance) -> None:
     await one.grant()
     async with opened(store.real) as other:
