@@ -47,6 +47,7 @@ class FaultyStore:
         self.reads: list[str] = []
         self.clock: Callable[[], datetime] | None = None
         self.holds: list[str] = []
+        self.released = 0
         self.before_hold: Callable[[], Awaitable[object]] | None = None
         """Done while a hold's caller waits in the line for it."""
         self.holding: Gate | None = None
@@ -106,6 +107,7 @@ class FaultyStore:
         if self.before_hold is not None:
             await self.before_hold()
         yield
+        self.released += 1
 
     def _fail(self, verb: str) -> None:
         self.reads.append(verb)

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 from tests.builders import CALLS, ENT, PRO, plan, plans, quota
-from tests.unit.application.faulty_store import FaultyStore
-from tests.unit.application.instance import HandClock, consume, opened, until
+from tests.unit.application.faulty_store import FaultyStore, Gate, held
+from tests.unit.application.instance import HandClock, consume, opened
 
 from tai_autonomics.application import freshness as freshness_module
 from tai_autonomics.domain.plans import OnStale, Plans
@@ -107,12 +107,15 @@ async def test_a_lane_at_work_is_not_disturbed(store: FaultyStore) -> None:
         await one.grant()
         await other.submit(consume(1))
         clock.advance(2)
+        gate = Gate()
+        store.faults.append(held(gate))
         waiting = one.begin(consume(1))
-        await until(lambda: one.corridor.waiting)
+        await gate.reached.wait()
         answer = await one.queries.check("acme", (Check(quota=CALLS),))
-        assert not answer.stale
-        assert answer.seq >= 2
+        assert (answer.seq, answer.stale) == (2, False)
+        gate.open()
         assert (await waiting).receipt.seq == 3
+        assert (one.witness.count("conflicted"), one.witness.count("went_back")) == (1, 0)
 
 
 def plans_that(on_stale: OnStale) -> Plans:
