@@ -230,7 +230,7 @@ class PostgresStore:
     async def _on(self, hold: Hold) -> AsyncIterator[None]:
         """A hold in which anything failed, or whose append was committed, is over."""
         try:
-            async with working():
+            with working(hold.connection):
                 yield
         except BaseException:
             hold.is_over = True
