@@ -127,6 +127,7 @@ def boundaries(stream: bytes) -> list[int]:
 
 async def strikes(bench: Bench, direction: Direction, wanted: Append) -> list[int]:
     """The places where an append like this one can break; it is sent to find them."""
+    await bench.faulty.tenants("", 1)
     bench.proxy.record()
     assert await send(bench.faulty, wanted) == (Appended(),)
     passed = boundaries(bytes(bench.proxy.passed[direction]))
@@ -218,21 +219,25 @@ async def test_a_reply_to_the_commit_that_comes_late_is_waited_for(bench: Bench)
     assert await sending == (Appended(),)
 
 
-async def test_others_are_told_beside_a_tenant_whose_commit_nobody_hears_of(bench: Bench) -> None:
-    held, stale, clean = Case(1), Case(2), Case(3)
-    for case in (held, stale, clean):
-        await send(bench.sound, case.begin)
+def held_stale_and_clean(held: Case, stale: Case, clean: Case) -> list[Append]:
     again = receipt(held.tenant, held.first, command_id="command-1")
     late = receipt(stale.tenant, command_id="late")
-    batch = [append(held.tenant, [again], held.first), append(stale.tenant, [late]), clean.everything]
-    probe = [append(held.tenant, [again], held.first), append(stale.tenant, [late]), append(clean.tenant)]
+    return [append(held.tenant, [again], held.first), append(stale.tenant, [late]), clean.everything]
+
+
+async def test_others_are_told_beside_a_tenant_whose_commit_nobody_hears_of(bench: Bench) -> None:
+    models, cases = [Case(91), Case(92), Case(93)], [Case(1), Case(2), Case(3)]
+    for case in (*models, *cases):
+        await send(bench.sound, case.begin)
     await bench.faulty.tenants("", 1)
     bench.proxy.record()
-    await send(bench.faulty, *probe)
-    # Behind the answers to the questions: the reply to COMMIT is what never comes.
-    answered = len(bench.proxy.passed["down"])
+    await send(bench.faulty, *held_stale_and_clean(*models))
+    places = boundaries(bytes(bench.proxy.passed["down"]))
+    batch = held_stale_and_clean(*cases)
+    held, stale, clean = cases
     told: list[tuple[str, Outcome]] = []
-    bench.proxy.arm("down", answered, "cut")
+    # The reply to COMMIT is five messages, and they are what never comes.
+    bench.proxy.arm("down", places[-6], "cut")
     with pytest.raises(StoreUnavailable):
         await bench.faulty.append(batch, lambda one, outcome: told.append((one.tenant, outcome)))
     bench.proxy.heal()

@@ -99,7 +99,7 @@ async def _append(connection: Connection, appends: Sequence[Append], tell: Tell,
 async def _begin(connection: Connection, new: Sequence[str]) -> None:
     if new:
         await make_heads(connection, new)
-    for statement in (sql.BEGIN, sql.LIMIT, sql.BY_KEYS_ALONE):
+    for statement in (sql.BEGIN, sql.LIMIT_APPEND):
         await connection.execute(statement)
 
 

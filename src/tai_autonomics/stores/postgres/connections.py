@@ -11,6 +11,7 @@ whose time is up, or whose caller leaves, is cut off at once: a server that stan
 import asyncio
 import logging
 import os
+import re
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -169,6 +170,9 @@ def working(connection: Connection, seconds_max: float | None = None) -> Iterato
     except psycopg.Error as error:
         if connection.is_cut:
             raise StoreUnavailable(f"PostgreSQL did not answer within {seconds_max:g} s") from error
+        if isinstance(first(error), errors.ReadOnlySqlTransaction):
+            # A server that became a standby, or was told to write nothing: another connection may find another one.
+            connection.cut()
         raise unavailable(error) from error
     finally:
         cutting.cancel()
@@ -238,9 +242,12 @@ async def _configure(connection: Connection) -> None:
 
 def _conninfo(url: str) -> str:
     """With our own where the URL says nothing. Raises StoreUnavailable that does not quote it: it holds a password."""
+    unread = StoreUnavailable("the URL of the PostgreSQL store is not of a form that libpq reads")
     try:
         given = conninfo_to_dict(url)
-        ours = {name: value for name, value in OURS.items() if name not in given}
-        return make_conninfo(url, **ours, client_encoding="utf8")
     except psycopg.ProgrammingError:
-        raise StoreUnavailable("the URL of the PostgreSQL store is not of a form that libpq reads") from None
+        raise unread from None
+    if not re.fullmatch(r"[0-9,]*", str(given.get("port", ""))):
+        raise unread
+    ours = {name: value for name, value in OURS.items() if name not in given}
+    return make_conninfo(url, **ours, client_encoding="utf8")

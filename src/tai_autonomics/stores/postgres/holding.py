@@ -79,7 +79,7 @@ async def _lock(connection: Connection, tenant: str) -> bool:
         with working(connection):
             async with connection.pipeline():
                 await make_heads(connection, [tenant])
-                for statement in (sql.BEGIN, sql.LIMIT, sql.BY_KEYS_ALONE):
+                for statement in (sql.BEGIN, sql.LIMIT_APPEND):
                     await connection.execute(statement)
                 await connection.execute(sql.LOCK_HEAD.encode(), (tenant,))
     except StoreUnavailable as error:

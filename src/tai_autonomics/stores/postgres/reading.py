@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from psycopg import AsyncCursor
+from psycopg.errors import ReadOnlySqlTransaction
 
 from tai_autonomics.ledger.records import Due, Head, Leased, Ledger, Part, Quarantined, Receipt, Snapshot
 from tai_autonomics.stores.postgres import statements as sql
@@ -127,8 +128,10 @@ async def clock(connection: Connection) -> datetime:
     return now.astimezone(UTC)
 
 
-async def is_writable(connection: Connection) -> bool:
-    return bool(await only(connection, sql.SELECT_WRITABLE))
+async def require_writable(connection: Connection) -> None:
+    """Raises ReadOnlySqlTransaction."""
+    if not await only(connection, sql.SELECT_WRITABLE):
+        raise ReadOnlySqlTransaction("this server takes no writes")
 
 
 async def only(connection: Connection, statement: str, parameters: Sequence[Any] = ()) -> Any:

@@ -20,7 +20,7 @@ from tai_autonomics.ledger.records import (
     Receipt,
     StoreBounds,
 )
-from tai_autonomics.stores.postgres import appending, migrating, reading
+from tai_autonomics.stores.postgres import appending, erasing, migrating, reading
 from tai_autonomics.stores.postgres import statements as sql
 from tai_autonomics.stores.postgres.connections import Connection, Connections, transaction, working
 from tai_autonomics.stores.postgres.holding import Hold, Holds
@@ -179,12 +179,19 @@ class PostgresStore:
         return await self._read(reading.newest_policy)
 
     async def journal_clean(self) -> bool:
-        return True
+        """
+        Whether neither a table's old row versions nor a recovery after a crash would bring back what was erased.
+
+        A VACUUM is tried; a checkpoint is waited for. Archived journal, backups and standbys keep what they were given.
+        """
+        self._require_writing()
+        async with self._connections.use() as connection:
+            return await erasing.is_gone(connection)
 
     async def probe(self) -> None:
         """A read of what can be written; and a write only when the last one failed."""
-        if not await self._read(reading.is_writable):
-            raise StoreUnavailable("PostgreSQL: this server takes no writes")
+        await self._read(lambda connection: reading.ask(connection, sql.SELECT_READABLE))
+        await self._read(reading.require_writable)
         if self._failed:
             await self._write(lambda connection: reading.ask(connection, sql.WRITE_NOTHING))
 
