@@ -15,6 +15,8 @@ from tests.engines.postgresql import Cluster
 from tests.engines.proxy import Proxy
 from tests.sizes import size
 
+from tai_autonomics.cli import doctor
+from tai_autonomics.cli.statuses import ExitStatus
 from tai_autonomics.errors import StoreUnavailable
 from tai_autonomics.ledger.records import Append, Appended, Busy, Duplicates, Erasure, Part, Receipt
 from tai_autonomics.stores.postgres import PostgresStore, connections
@@ -187,6 +189,25 @@ async def test_a_server_that_cannot_be_reached_or_refuses_is_named_without_the_p
             await PostgresStore.open(url)
         assert "hunter2" not in str(refusal.value)
         assert "hunter2" not in repr(refusal.value.__cause__)
+
+
+async def test_the_doctor_says_what_an_acknowledged_receipt_survives(own: Cluster, cluster: Cluster) -> None:
+    store = await PostgresStore.open(own.url(own.database()))
+    assert doctor.durability(await store.durability()).detail.startswith("no synchronous standby")
+    own.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    own.execute("SELECT pg_reload_conf()")
+    try:
+        async with asyncio.timeout(RECOVERY_SECONDS_MAX):
+            while not (found := await store.durability()).names_standbys:
+                await asyncio.sleep(0.01)
+        assert doctor.durability(found).status is ExitStatus.UNCLEAR
+    finally:
+        own.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        own.execute("SELECT pg_reload_conf()")
+    await store.aclose()
+    careless = await PostgresStore.open(cluster.url(cluster.database()))
+    assert doctor.durability(await careless.durability()).status is ExitStatus.WRONG
+    await careless.aclose()
 
 
 async def test_a_closed_store_is_unavailable(store: PostgresStore) -> None:

@@ -11,6 +11,7 @@ PostgreSQL, for several instances: any of them appends to any ledger.
     └── statements   the SQL
 """
 
+from tai_autonomics.stores.postgres.reading import Durability
 from tai_autonomics.stores.postgres.store import PostgresStore
 
-__all__ = ["PostgresStore"]
+__all__ = ["Durability", "PostgresStore"]

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from msgspec import Struct
 from psycopg import AsyncCursor
 from psycopg.errors import ReadOnlySqlTransaction
 
@@ -126,6 +127,23 @@ async def newest_time(connection: Connection) -> str | None:
 async def clock(connection: Connection) -> datetime:
     now: datetime = await only(connection, sql.SELECT_CLOCK)
     return now.astimezone(UTC)
+
+
+class Durability(Struct, frozen=True):
+    """What an acknowledged receipt survives, as far as the server lets us see."""
+
+    flushes: bool
+    """Commits are on the server's disk: a crash of its machine takes none away."""
+    names_standbys: bool
+    """A commit waits for a synchronous standby."""
+    standbys: int
+    """Those that can be seen now."""
+
+
+async def durability(connection: Connection) -> Durability:
+    row = await (await ask(connection, sql.SELECT_DURABILITY)).fetchone()
+    assert row is not None, "settings are always answered"
+    return Durability(*row)
 
 
 async def require_writable(connection: Connection) -> None:

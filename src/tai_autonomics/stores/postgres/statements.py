@@ -136,6 +136,11 @@ SELECT_NEWEST_TIME: Final = "SELECT time FROM tai.receipts ORDER BY id DESC LIMI
 SELECT_CLOCK: Final = "SELECT tai.clock()"
 SELECT_READABLE: Final = "SELECT EXISTS (SELECT FROM tai.heads)"
 SELECT_WRITABLE: Final = "SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'"
+SELECT_DURABILITY: Final = """
+    SELECT current_setting('fsync')::boolean AND current_setting('full_page_writes')::boolean,
+        current_setting('synchronous_standby_names') <> '',
+        (SELECT count(*) FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum'))
+"""
 # A write that leaves no row: a message in the journal, flushed by the commit.
 WRITE_NOTHING: Final = "SELECT pg_logical_emit_message(true, 'tai', '')"
 

