@@ -133,14 +133,19 @@ def _as_server(*command: str | Path) -> None:
 
 
 class ClockSet(PostgresStore):
-    """A store on whose server it is the time that the lease names: for tests of what leasing promises."""
+    """A store for the contract: on its server it is the time that a lease names, and checkpoints come in time."""
 
     set_clock: Callable[[str], None]
+    checkpoint: Callable[[], object]
 
     async def lease(self, limit: int, seconds: float, now: str | None = None) -> tuple[Leased, ...]:
         if now is not None:
             self.set_clock(now)
         return await super().lease(limit, seconds)
+
+    async def journal_clean(self) -> bool:
+        self.checkpoint()
+        return await super().journal_clean()
 
 
 async def open_with_clock(cluster: Cluster, *, quarantine_max: int) -> ClockSet:
@@ -149,6 +154,7 @@ async def open_with_clock(cluster: Cluster, *, quarantine_max: int) -> ClockSet:
     store = await ClockSet.open(cluster.url(database), quarantine_max=quarantine_max)
     assert isinstance(store, ClockSet)
     store.set_clock = lambda now: set_clock(cluster, database, now)
+    store.checkpoint = lambda: cluster.execute("CHECKPOINT")
     return store
 
 

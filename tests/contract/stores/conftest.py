@@ -1,6 +1,6 @@
 """The stores under contract: an adapter joins by one line in STORES."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -23,12 +23,6 @@ STORES: dict[str, Callable[[Path, pytest.FixtureRequest], Awaitable[Store]]] = {
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
-
-
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[postgresql.Cluster]:
-    with postgresql.running() as started:
-        yield started
 
 
 @pytest.fixture(params=STORES)

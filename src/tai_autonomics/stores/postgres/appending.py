@@ -31,7 +31,7 @@ from tai_autonomics.ledger.records import (
 )
 from tai_autonomics.stores.postgres import reading
 from tai_autonomics.stores.postgres import statements as sql
-from tai_autonomics.stores.postgres.connections import CONTENDED, Connection, check_committed, roll_back
+from tai_autonomics.stores.postgres.connections import CONTENDED, Connection, check_committed, first, roll_back
 
 Tell = Callable[[Append, Outcome], None]
 
@@ -67,13 +67,12 @@ async def append(connection: Connection, appends: Sequence[Append], tell: Tell, 
 
     try:
         await _append(connection, appends, tell_once, locked)
-    except CONTENDED:
+    except psycopg.Error as error:
         await roll_back(connection)
+        if not isinstance(first(error), CONTENDED):
+            raise
         for append in tuple(untold.values()):
             tell_once(append, BUSY)
-    except psycopg.Error:
-        await roll_back(connection)
-        raise
 
 
 async def _append(connection: Connection, appends: Sequence[Append], tell: Tell, locked: bool) -> None:
@@ -100,7 +99,7 @@ async def _append(connection: Connection, appends: Sequence[Append], tell: Tell,
 async def _begin(connection: Connection, new: Sequence[str]) -> None:
     if new:
         await make_heads(connection, new)
-    for statement in (sql.BEGIN, sql.LIMIT, sql.BY_KEYS_ALONE):
+    for statement in (sql.BEGIN, sql.LIMIT_APPEND):
         await connection.execute(statement)
 
 

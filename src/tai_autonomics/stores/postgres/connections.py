@@ -4,25 +4,33 @@ The pool, the limits of every transaction, and what each error of the engine mea
     use          a connection for one piece of work: a bounded wait for it, a bounded time with it (working)
     transaction  BEGIN, limits, work, COMMIT in one pipeline: the work's own questions are its only round trips
 
-A connection that comes back in any state but idle is closed: the server rolls back, and the pool opens another.
+A connection that comes back in any state but idle is closed: the server rolls back, and the pool opens another. One
+whose time is up, or whose caller leaves, is cut off at once: a server that stands still would not cancel either.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from typing import Any, Final
+import os
+import re
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any, Final, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection, AsyncCursor, errors
+from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.errors import Diagnostic
+from psycopg.errors import Diagnostic, PipelineAborted
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
+from psycopg.waiting import wait_async
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from tai_autonomics.errors import StoreUnavailable
 from tai_autonomics.stores.postgres import statements as sql
+
+RV = TypeVar("RV")
 
 WAIT_SECONDS_MAX: Final = 3.0
 """For a connection of the pool."""
@@ -32,6 +40,9 @@ OURS: Final[dict[str, str | int]] = {"connect_timeout": 3, "application_name": "
 """Where the URL says nothing."""
 WAITING_MAX: Final = 10_000
 """Pieces of work that wait for a connection; the lanes' own bounds are met first."""
+_INTERVAL_SECONDS: Final = 0.1
+"""Psycopg's own: how often a wait looks up."""
+CLOSE_SECONDS_MAX: Final = 2.0
 RECONNECT_SECONDS_MAX: Final = 2.0
 """How long the pool tries by itself; after that the next piece of work makes it try again, at once."""
 
@@ -43,6 +54,20 @@ class Connection(AsyncConnection[TupleRow]):
     """Counts the server's warnings: a COMMIT that says one may be durable on this server and nowhere else."""
 
     warnings = 0
+    is_cut = False
+
+    def cut(self) -> None:
+        """Shut the socket, and not its descriptor: whoever waits on it hears that the server is gone."""
+        self.is_cut = True
+        with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(self.pgconn.socket)) as line:
+            line.shutdown(socket.SHUT_RDWR)
+
+    async def wait(self, gen: PQGen[RV], interval: float = _INTERVAL_SECONDS, timeout: float | None = None) -> RV:  # noqa: ASYNC109
+        try:
+            return await wait_async(gen, self.pgconn.socket, interval=interval, timeout=timeout)
+        except asyncio.CancelledError:
+            self.cut()
+            raise
 
     @property
     def is_in_transaction(self) -> bool:
@@ -85,11 +110,15 @@ class Connections:
         await self._pool.open()
 
     @asynccontextmanager
-    async def use(self, seconds_max: float = WORK_SECONDS_MAX) -> AsyncIterator[Connection]:
-        """A connection in no transaction, for this long. Raises StoreUnavailable, also for the engine's errors."""
+    async def use(self, seconds_max: float | None = None) -> AsyncIterator[Connection]:
+        """
+        A connection in no transaction, for `seconds_max` (None: WORK_SECONDS_MAX).
+
+        Raises StoreUnavailable, also for every error of the engine inside.
+        """
         connection = await self.take()
         try:
-            async with working(seconds_max):
+            with working(connection, seconds_max):
                 yield connection
         finally:
             await self.give_back(connection)
@@ -106,7 +135,7 @@ class Connections:
             raise StoreUnavailable(f"no connection to PostgreSQL within {WAIT_SECONDS_MAX:g} s") from error
 
     async def give_back(self, connection: Connection) -> None:
-        if connection.pgconn.transaction_status != TransactionStatus.IDLE:
+        if connection.is_cut or connection.pgconn.transaction_status != TransactionStatus.IDLE:
             await connection.close()
             # What broke this one (a restart, a failover) broke those that lie in the pool as well.
             if self._checking is None or self._checking.done():
@@ -124,19 +153,29 @@ class Connections:
             self._checking.cancel()
             with suppress(asyncio.CancelledError):
                 await self._checking
-        await self._pool.close()
+        await self._pool.close(CLOSE_SECONDS_MAX)
 
 
-@asynccontextmanager
-async def working(seconds_max: float = WORK_SECONDS_MAX) -> AsyncIterator[None]:
-    """Work with a connection, for this long. Raises StoreUnavailable for every error of the engine inside."""
+@contextmanager
+def working(connection: Connection, seconds_max: float | None = None) -> Iterator[None]:
+    """
+    Work with a connection, for `seconds_max` (None: WORK_SECONDS_MAX).
+
+    Raises StoreUnavailable for every error of the engine inside.
+    """
+    seconds_max = WORK_SECONDS_MAX if seconds_max is None else seconds_max
+    cutting = asyncio.get_running_loop().call_later(seconds_max, connection.cut)
     try:
-        async with asyncio.timeout(seconds_max):
-            yield
+        yield
     except psycopg.Error as error:
+        if connection.is_cut:
+            raise StoreUnavailable(f"PostgreSQL did not answer within {seconds_max:g} s") from error
+        if isinstance(first(error), errors.ReadOnlySqlTransaction):
+            # A server that became a standby, or was told to write nothing: another connection may find another one.
+            connection.cut()
         raise unavailable(error) from error
-    except TimeoutError as error:
-        raise StoreUnavailable(f"PostgreSQL did not answer within {seconds_max:g} s") from error
+    finally:
+        cutting.cancel()
 
 
 @asynccontextmanager
@@ -170,8 +209,16 @@ async def roll_back(connection: Connection) -> None:
         await connection.rollback()
 
 
+def first(error: psycopg.Error) -> psycopg.Error:
+    """The error that broke a pipeline, where the driver raises that it is broken."""
+    while isinstance(error, PipelineAborted) and isinstance(error.__context__, psycopg.Error):
+        error = error.__context__
+    return error
+
+
 def unavailable(error: psycopg.Error) -> StoreUnavailable:
     """What a caller is told. Raises AssertionError for what only a mistake of this program can cause."""
+    error = first(error)
     if isinstance(error, psycopg.IntegrityError | psycopg.DataError | psycopg.ProgrammingError) and not _is_operators(
         error
     ):
@@ -195,9 +242,12 @@ async def _configure(connection: Connection) -> None:
 
 def _conninfo(url: str) -> str:
     """With our own where the URL says nothing. Raises StoreUnavailable that does not quote it: it holds a password."""
+    unread = StoreUnavailable("the URL of the PostgreSQL store is not of a form that libpq reads")
     try:
         given = conninfo_to_dict(url)
-        ours = {name: value for name, value in OURS.items() if name not in given}
-        return make_conninfo(url, **ours, client_encoding="utf8")
     except psycopg.ProgrammingError:
-        raise StoreUnavailable("the URL of the PostgreSQL store is not of a form that libpq reads") from None
+        raise unread from None
+    if not re.fullmatch(r"[0-9,]*", str(given.get("port", ""))):
+        raise unread
+    ours = {name: value for name, value in OURS.items() if name not in given}
+    return make_conninfo(url, **ours, client_encoding="utf8")

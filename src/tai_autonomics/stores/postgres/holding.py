@@ -10,10 +10,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+import psycopg
+
 from tai_autonomics.errors import StoreUnavailable
 from tai_autonomics.stores.postgres import statements as sql
 from tai_autonomics.stores.postgres.appending import make_heads
-from tai_autonomics.stores.postgres.connections import CONTENDED, Connection, Connections, roll_back, working
+from tai_autonomics.stores.postgres.connections import CONTENDED, Connection, Connections, first, roll_back, working
 
 HOLDS_MAX_SHARE: Final = 0.5
 """Of the connections: the rest stays free for everybody else."""
@@ -74,13 +76,14 @@ class Holds:
 async def _lock(connection: Connection, tenant: str) -> bool:
     """Whether the lock was had within the lock timeout. Raises StoreUnavailable."""
     try:
-        async with working(), connection.pipeline():
-            await make_heads(connection, [tenant])
-            for statement in (sql.BEGIN, sql.LIMIT, sql.BY_KEYS_ALONE):
-                await connection.execute(statement)
-            await connection.execute(sql.LOCK_HEAD.encode(), (tenant,))
+        with working(connection):
+            async with connection.pipeline():
+                await make_heads(connection, [tenant])
+                for statement in (sql.BEGIN, sql.LIMIT_APPEND):
+                    await connection.execute(statement)
+                await connection.execute(sql.LOCK_HEAD.encode(), (tenant,))
     except StoreUnavailable as error:
-        if not isinstance(error.__cause__, CONTENDED):
+        if not (isinstance(error.__cause__, psycopg.Error) and isinstance(first(error.__cause__), CONTENDED)):
             raise
         await roll_back(connection)
         return False

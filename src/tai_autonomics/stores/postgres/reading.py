@@ -4,7 +4,9 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from msgspec import Struct
 from psycopg import AsyncCursor
+from psycopg.errors import ReadOnlySqlTransaction
 
 from tai_autonomics.ledger.records import Due, Head, Leased, Ledger, Part, Quarantined, Receipt, Snapshot
 from tai_autonomics.stores.postgres import statements as sql
@@ -127,8 +129,27 @@ async def clock(connection: Connection) -> datetime:
     return now.astimezone(UTC)
 
 
-async def is_writable(connection: Connection) -> bool:
-    return bool(await only(connection, sql.SELECT_WRITABLE))
+class Durability(Struct, frozen=True):
+    """What an acknowledged receipt survives, as far as the server lets us see."""
+
+    flushes: bool
+    """Commits are on the server's disk: a crash of its machine takes none away."""
+    names_standbys: bool
+    """A commit waits for a synchronous standby."""
+    standbys: int
+    """Those that can be seen now."""
+
+
+async def durability(connection: Connection) -> Durability:
+    row = await (await ask(connection, sql.SELECT_DURABILITY)).fetchone()
+    assert row is not None, "settings are always answered"
+    return Durability(*row)
+
+
+async def require_writable(connection: Connection) -> None:
+    """Raises ReadOnlySqlTransaction."""
+    if not await only(connection, sql.SELECT_WRITABLE):
+        raise ReadOnlySqlTransaction("this server takes no writes")
 
 
 async def only(connection: Connection, statement: str, parameters: Sequence[Any] = ()) -> Any:

@@ -20,9 +20,12 @@ LIMIT: Final = """
     SELECT set_config('statement_timeout', '5s', true), set_config('lock_timeout', '2s', true),
         set_config('idle_in_transaction_session_timeout', '10s', true), set_config('synchronous_commit', 'on', true)
 """
-# Rows are found by their keys, however old the planner's statistics are: a table that grew since would be read whole.
-BY_KEYS_ALONE: Final = """
-    SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
+# Also for appends: rows are found by their keys, however old the planner's statistics are. By them alone, a table that
+# grew since would be read whole.
+LIMIT_APPEND: Final = """
+    SELECT set_config('statement_timeout', '5s', true), set_config('lock_timeout', '2s', true),
+        set_config('idle_in_transaction_session_timeout', '10s', true), set_config('synchronous_commit', 'on', true),
+        set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
         set_config('enable_mergejoin', 'off', true)
 """
 # Whatever follows a lost head row is written to the journal behind it: the receipt's commit makes both durable.
@@ -131,8 +134,12 @@ SELECT_PARTS: Final = """
 """
 SELECT_NEWEST_TIME: Final = "SELECT time FROM tai.receipts ORDER BY id DESC LIMIT 1"
 SELECT_CLOCK: Final = "SELECT tai.clock()"
-SELECT_WRITABLE: Final = """
-    SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off', EXISTS (SELECT FROM tai.heads)
+SELECT_READABLE: Final = "SELECT EXISTS (SELECT FROM tai.heads)"
+SELECT_WRITABLE: Final = "SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'"
+SELECT_DURABILITY: Final = """
+    SELECT current_setting('fsync')::boolean AND current_setting('full_page_writes')::boolean,
+        current_setting('synchronous_standby_names') <> '',
+        (SELECT count(*) FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum'))
 """
 # A write that leaves no row: a message in the journal, flushed by the commit.
 WRITE_NOTHING: Final = "SELECT pg_logical_emit_message(true, 'tai', '')"
@@ -188,6 +195,31 @@ KEEP_POLICY: Final = """
 """
 SELECT_POLICY: Final = "SELECT text FROM tai.policies WHERE digest = %b::text"
 SELECT_NEWEST_POLICY: Final = "SELECT digest, text FROM tai.policies ORDER BY place DESC LIMIT 1"
+
+# Every erasing transaction is older than whatever anybody may still look at, as far as we are allowed to know.
+SELECT_ERASED: Final = """
+    WITH erased AS (
+        SELECT count(*) AS many, max(lsn) AS lsn, min(age(xid::xid)) AS age,
+            max(xid::text::numeric)::text::xid8 AS newest
+        FROM tai.erasures
+    )
+    SELECT erased.many, erased.newest::text, erased.lsn::text,
+        coalesce(erased.newest < pg_snapshot_xmin(pg_current_snapshot()), true)
+        AND NOT EXISTS (SELECT FROM pg_replication_slots WHERE xmin IS NOT NULL)
+        AND NOT EXISTS (
+            SELECT FROM pg_stat_activity AS other LEFT JOIN pg_database AS place ON place.oid = other.datid
+            WHERE other.pid <> pg_backend_pid() AND coalesce(place.datname, current_database()) = current_database()
+                AND (
+                    age(other.backend_xmin) >= erased.age
+                    OR (other.usesysid IS NOT NULL AND other.query = '<insufficient privilege>')
+                )
+        )
+    FROM erased
+"""
+# What a recovery would replay begins behind them.
+SELECT_CHECKPOINTED: Final = "SELECT redo_lsn > %b::text::pg_lsn FROM pg_control_checkpoint()"
+VACUUM: Final = "VACUUM (TRUNCATE false) tai.parts, tai.quarantine"
+FORGET_ERASED: Final = "DELETE FROM tai.erasures WHERE xid <= %b::text::xid8"
 
 NOTE_ERASURE: Final = """
     INSERT INTO tai.erasures (xid, lsn) VALUES (pg_current_xact_id(), pg_current_wal_insert_lsn())

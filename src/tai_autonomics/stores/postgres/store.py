@@ -20,7 +20,7 @@ from tai_autonomics.ledger.records import (
     Receipt,
     StoreBounds,
 )
-from tai_autonomics.stores.postgres import appending, migrating, reading
+from tai_autonomics.stores.postgres import appending, erasing, migrating, reading
 from tai_autonomics.stores.postgres import statements as sql
 from tai_autonomics.stores.postgres.connections import Connection, Connections, transaction, working
 from tai_autonomics.stores.postgres.holding import Hold, Holds
@@ -28,6 +28,10 @@ from tai_autonomics.stores.postgres.holding import Hold, Holds
 T = TypeVar("T")
 
 APPENDS_AT_ONCE_MAX: Final = 4
+"""
+Measured on two cores with a fast disk, receipts a second with 1, 2, 4 and 8 at once: one receipt an append 660, 1,120,
+1,350, 1,420; a hundred 27,000, 43,000, 50,000, 56,000. A slower disk or network gains more from the first four.
+"""
 BYTES_PER_TENANT_MAX: Final = 4 * 1024 * 1024
 MIGRATE_SECONDS_MAX: Final = 600.0
 
@@ -179,12 +183,19 @@ class PostgresStore:
         return await self._read(reading.newest_policy)
 
     async def journal_clean(self) -> bool:
-        return True
+        """
+        Whether neither a table's old row versions nor a recovery after a crash would bring back what was erased.
+
+        A VACUUM is tried; a checkpoint is waited for. Archived journal, backups and standbys keep what they were given.
+        """
+        self._require_writing()
+        async with self._connections.use() as connection:
+            return await erasing.is_gone(connection)
 
     async def probe(self) -> None:
         """A read of what can be written; and a write only when the last one failed."""
-        if not await self._read(reading.is_writable):
-            raise StoreUnavailable("PostgreSQL: this server takes no writes")
+        await self._read(lambda connection: reading.ask(connection, sql.SELECT_READABLE))
+        await self._read(reading.require_writable)
         if self._failed:
             await self._write(lambda connection: reading.ask(connection, sql.WRITE_NOTHING))
 
@@ -193,6 +204,10 @@ class PostgresStore:
 
     async def newest_time(self) -> str | None:
         return await self._read(reading.newest_time)
+
+    async def durability(self) -> reading.Durability:
+        """What an acknowledged receipt survives."""
+        return await self._read(reading.durability)
 
     async def aclose(self) -> None:
         """Whoever comes later gets StoreUnavailable."""
@@ -230,7 +245,7 @@ class PostgresStore:
     async def _on(self, hold: Hold) -> AsyncIterator[None]:
         """A hold in which anything failed, or whose append was committed, is over."""
         try:
-            async with working():
+            with working(hold.connection):
                 yield
         except BaseException:
             hold.is_over = True
