@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 from tests.journey.service import Service
+from tests.journey.stores import environ_of
 
 VERIFIER = Path(__file__).parent.parent / "independent_verifier.py"
 
@@ -21,7 +22,7 @@ def marketplace(client: httpx.Client, key: str, **body: object) -> httpx.Respons
 
 
 def cli(service: Service, *arguments: str) -> subprocess.CompletedProcess[str]:
-    store = f"sqlite:///{service.data_dir}/tai.db"
+    store = environ_of(service.data_dir)["STORE_URL"]
     command = [sys.executable, "-m", "tai_autonomics", *arguments, "--store", store]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
