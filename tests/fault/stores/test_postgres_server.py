@@ -151,8 +151,8 @@ async def test_sessions_that_an_operator_ends_are_replaced(
             await store.read("acme")
         except StoreUnavailable:
             failed += 1
-    # The first that fails has the others looked at.
-    assert failed <= 3
+    # Each of them fails once at most.
+    assert failed <= ended[0][0]
     await recovered(store, append("acme", chain("acme", 1)))
 
 
