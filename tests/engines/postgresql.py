@@ -26,6 +26,8 @@ REMEDY: Final = "apt-get install --no-install-recommends postgresql"
 SERVER_USER: Final = "postgres"
 SUPERUSER: Final = "tai"
 SECONDS_MAX: Final = 60
+ENGLISH: Final = ("--locale=C", "--locale-provider=icu", "--icu-locale=en-US")
+"""The databases order texts as English does, and not by their bytes."""
 
 _NUMBERS: Final = count()
 
@@ -56,7 +58,7 @@ class Cluster:
         return f"postgresql://{SUPERUSER}@127.0.0.1:{port or self.port}/{database}"
 
     def database(self) -> str:
-        """The name of a fresh, empty one, of another order of texts than that of bytes where the machine has one."""
+        """The name of a fresh, empty one."""
         name = f"test_{os.getpid()}_{next(_NUMBERS)}"
         with psycopg.connect(self.url(), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}")
@@ -95,9 +97,7 @@ def running(*, durable: bool = False) -> Iterator[Cluster]:
         if os.geteuid() == 0:
             user = pwd.getpwnam(SERVER_USER)
             os.chown(folder, user.pw_uid, user.pw_gid)
-        _as_server(
-            program, "-D", folder / "data", "-U", SUPERUSER, "--auth=trust", "--encoding=UTF8", "--no-locale", "-N"
-        )
+        _as_server(program, "-D", folder / "data", "-U", SUPERUSER, "--auth=trust", "--encoding=UTF8", *ENGLISH, "-N")
         cluster = Cluster(folder, free_port(), durable=durable)
         cluster.start()
         try:

@@ -109,7 +109,8 @@ async def bench(cluster: Cluster) -> AsyncIterator[Bench]:
     database = cluster.database()
     async with Proxy(cluster.port) as proxy:
         sound = await PostgresStore.open(cluster.url(database))
-        faulty = await PostgresStore.open(cluster.url(database, port=proxy.port), connections_max=2)
+        # One connection, so that no other's bytes pass meanwhile.
+        faulty = await PostgresStore.open(cluster.url(database, port=proxy.port), connections_max=1)
         yield Bench(cluster, database, proxy, faulty, sound)
         await faulty.aclose()
         await sound.aclose()

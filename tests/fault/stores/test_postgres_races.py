@@ -141,7 +141,8 @@ async def test_who_holds_a_tenant_reads_and_appends_and_that_ends_it(two: tuple[
 async def test_a_new_ledger_can_be_held(two: tuple[PostgresStore, PostgresStore]) -> None:
     async with two[0].held("acme"):
         assert await two[0].read("acme") is None
-        assert await send(two[1], append("acme", chain("acme", 1))) == (Busy(),)
+        both = [append("acme", chain("acme", 1)), append("beta", chain("beta", 1))]
+        assert await send(two[1], *both) == (Busy(), Appended())
         assert await send(two[0], append("acme", chain("acme", 1))) == (Appended(),)
 
 
@@ -210,7 +211,16 @@ async def test_instances_whose_clocks_are_apart_never_hold_the_same_row(
     assert sorted(subjects) == [row.subject for row in rows]
 
 
-async def test_the_quarantine_of_all_instances_together_is_bounded(two: tuple[PostgresStore, PostgresStore]) -> None:
+async def test_the_quarantine_of_all_instances_together_is_bounded(
+    cluster: Cluster, database: str, two: tuple[PostgresStore, PostgresStore]
+) -> None:
+    # Between counting and inserting each of them takes a while.
+    cluster.execute(
+        "CREATE FUNCTION public.pause() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$BEGIN PERFORM pg_sleep(0.05); RETURN NEW; END$$;"
+        "CREATE TRIGGER pause BEFORE INSERT ON tai.quarantine FOR EACH ROW EXECUTE FUNCTION public.pause()",
+        database,
+    )
     messages = [
         Quarantined(
             id=f"m{number:02}",
