@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from tests.engines import firestore
 
 from tai_autonomics.application.ports import Store
 from tai_autonomics.stores.sqlite import SQLiteStore
@@ -13,6 +14,7 @@ QUARANTINE_MAX = 3
 STORES: dict[str, Callable[[Path], Awaitable[Store]]] = {
     "sqlite in memory": lambda folder: SQLiteStore.open(None, quarantine_max=QUARANTINE_MAX),
     "sqlite in a file": lambda folder: SQLiteStore.open(str(folder / "tai.db"), quarantine_max=QUARANTINE_MAX),
+    "firestore": lambda folder: firestore.open_store(quarantine_max=QUARANTINE_MAX),
 }
 
 
