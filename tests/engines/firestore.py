@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import time
 import urllib.request
+from datetime import datetime
 from functools import cache
 from itertools import count
 from os import environ, getpid, urandom
@@ -132,3 +133,7 @@ async def open_store(project: str | None = None, *, database: str = "(default)",
     """A store in the session's emulator: an empty one, unless a project is named."""
     options = {"chance": urandom, "emulator": emulator().address, **options}
     return await FirestoreStore.open(project or new_project(), database, **options)
+
+
+def time_of(moment: str) -> datetime:
+    return datetime.fromisoformat(moment)

@@ -1,6 +1,6 @@
 """Google's real client on a channel whose calls fail where a test says: before they are sent, or once they are done."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from os import urandom
 from typing import Any, Literal
 
@@ -102,9 +102,4 @@ class _Stream(grpc.aio.UnaryStreamClientInterceptor):
         fault = self._calls.take(details.method)
         if fault is None:
             return await continuation(details, request)
-        return _failing(fault)
-
-
-async def _failing(fault: Fault) -> AsyncIterator[Any]:
-    raise _error(fault)
-    yield
+        raise _error(fault)

@@ -6,6 +6,7 @@ intended state; and so does the next append.
 """
 
 from collections.abc import AsyncIterator
+from itertools import cycle
 from typing import Any
 
 import grpc
@@ -48,7 +49,7 @@ EVERYTHING = append(
     due=(NEW_TIMER,),
     settled=(DueKey(OLD_TIMER.subject, OLD_TIMER.kind),),
 )
-FAR_AHEAD = "2099-01-01T00:00:00.000000Z"
+FAR_AHEAD = (f"2099-01-01T00:{minute:02}:00.000000Z" for minute in cycle(range(60)))
 
 BEFORE = (Ledger(None, (FIRST,)), (OLD_PART,), (OLD_TIMER,), None)
 AFTER = (Ledger(EVERYTHING.snapshot, ()), (NEW_PART,), (NEW_TIMER,), SECOND)
@@ -90,8 +91,8 @@ async def another(project: str, store: FirestoreStore) -> AsyncIterator[Firestor
 
 
 async def everything(store: FirestoreStore) -> tuple[Any, ...]:
-    """What the documents of one ledger say; leases so far apart that looking again sees the same rows."""
-    due = tuple(leased.due for leased in await store.lease(9, 1.0, FAR_AHEAD))
+    """What the documents of one ledger say; each time a minute later, so that looking again sees the same rows."""
+    due = tuple(leased.due for leased in await store.lease(9, 1.0, next(FAR_AHEAD)))
     return await store.read("acme"), await store.parts("acme", 1, 9), due, await store.find("acme", "command-2")
 
 
