@@ -21,7 +21,7 @@ AWKWARD = [".", "..", "__x__", "a/b", "a b", "%2F", "ü", "a" * 128, "a-00000000
 async def test_any_name_of_a_tenant_a_part_a_row_or_a_policy_can_be_a_documents_name(name: str) -> None:
     store = await firestore.open_store()
     part, due = Part(1, name, SALT, b"{}"), Due(name, name, moment(1))
-    made = receipt(name, command_id=name, parts=[part])
+    made = receipt(name, command_id=name)
     assert await send(store, append(name, [made], parts=(part,), due=(due,))) == (Appended(),)
     assert await store.read(name) == Ledger(None, (made,))
     assert await store.find(name, name) == made
@@ -43,16 +43,16 @@ def test_no_two_names_share_a_document(one: str) -> None:
 
 
 async def test_the_largest_append_fits_in_a_commit() -> None:
-    # 500 receipts, each with the longest names, two parts of 8 KiB, and bodies of 512 KiB together.
+    # 500 receipts, each with the longest names, and parts; bodies of more than 512 KiB together.
     store = await firestore.open_store(timeout_seconds=20.0)
     tenant, made = "t" * 128, []
     for number in range(500):
         subject = ("entitlement", "e" * 128)
         made.append(receipt(tenant, made[-1] if made else None, command_id=f"{number:0400}", subject=subject))
-    parts = tuple(Part(one.seq, name, SALT, b"x" * 8_192) for one in made for name in ("metadata", "reason"))
+    parts = tuple(Part(one.seq, name, SALT, b"x" * 2_048) for one in made for name in ("metadata", "reason"))
     bodies = sum(len(one.body) for one in made)
     assert bodies > documents.CHUNK_BYTES
-    largest = append(tenant, made, parts=parts, snapshot=snapshot_of(made[-1], b"x" * 2_000_000))
+    largest = append(tenant, made, parts=parts, snapshot=snapshot_of(made[-1], b"x" * 1_500_000))
     assert await send(store, largest) == (Appended(),)
     ledger = await store.read(tenant)
     # The snapshot does not fit beside all that: it is left out, being a cache.
@@ -96,10 +96,9 @@ async def test_a_snapshot_is_read_whole_while_another_instance_replaces_it() -> 
     await reading.aclose()
 
 
-@pytest.mark.parametrize(
-    "payload", [b"", b"x" * documents.CHUNK_BYTES, b"x" * (documents.CHUNK_BYTES + 1), b"x" * 14_000_000]
-)
-async def test_a_quarantined_message_may_be_as_large_as_a_push_and_leaves_nothing_behind(payload: bytes) -> None:
+@pytest.mark.parametrize("size", [0, documents.CHUNK_BYTES, documents.CHUNK_BYTES + 1, 14_000_000])
+async def test_a_quarantined_message_may_be_as_large_as_a_push_and_leaves_nothing_behind(size: int) -> None:
+    payload = b"x" * size
     store = await firestore.open_store(timeout_seconds=20.0)
     held = message(1, payload=payload)
     assert await store.quarantine(held)
@@ -147,6 +146,16 @@ async def test_a_ledger_of_single_receipts_and_one_of_large_segments_are_read_in
     assert await store.receipt("acme", 300) == made[299]
     assert await store.receipt("acme", 701) is None
     await verify(store, "acme", receipts=700)
+    await store.aclose()
+
+
+async def test_an_append_that_no_commit_can_hold_is_an_error_and_not_busy_for_ever() -> None:
+    store = await firestore.open_store()
+    made = receipt("acme")
+    parts = tuple(Part(1, f"part-{number}", SALT, b"x" * 1_000_000) for number in range(5))
+    with pytest.raises(AssertionError, match="a commit of"):
+        await send(store, append("acme", [made], parts=parts))
+    assert await send(store, append("acme", [made])) == (Appended(),)
     await store.aclose()
 
 

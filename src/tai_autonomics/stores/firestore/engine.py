@@ -36,6 +36,10 @@ CHANNEL: Final = (
     ("grpc.max_reconnect_backoff_ms", RECONNECT_MILLISECONDS_MAX),
 )
 
+COMMIT_BYTES_MAX: Final = 10 * 1024 * 1024
+EMULATOR_COMMIT_BYTES_MAX: Final = 4 * 1024 * 1024
+"""What the engine takes in one commit."""
+
 NAMES_MAX: Final = 1_000
 """Documents asked for in one call."""
 
@@ -73,6 +77,7 @@ class Engine:
         self._database = database
         self._documents = f"{database}/documents"
         self._timeout_seconds = timeout_seconds
+        self._commit_bytes_max = EMULATOR_COMMIT_BYTES_MAX if emulator else COMMIT_BYTES_MAX
         self._metadata = [("google-cloud-resource-prefix", database)]
         if emulator:
             self._metadata.append(("authorization", "Bearer owner"))
@@ -98,6 +103,9 @@ class Engine:
         Raises NotStored, and StoreUnavailable when the commit may have been stored or not.
         """
         request = types.CommitRequest.pb()(database=self._database, writes=map(self._write, writes))
+        size = request.ByteSize()
+        # Of Google's own refusal could be said only that it will be one every time; the emulator says "exhausted".
+        assert size <= self._commit_bytes_max, f"a commit of {size} bytes: Firestore takes {self._commit_bytes_max}"
         with _errors(writing=True):
             response = await self._client.commit(
                 request=types.CommitRequest.wrap(request), **self._call("database", self._database)
