@@ -111,7 +111,8 @@ def _parse_listening(text: str) -> Address | None:
 
 def _parse_store(text: str) -> str:
     if text.startswith("firestore://"):
-        raise ValueError("names an engine that this release does not have")
+        firestore_database(text)
+        return text
     if text.startswith(POSTGRESQL):
         return _parse_postgresql(text)
     if not text.startswith("sqlite://"):
@@ -136,13 +137,23 @@ def _parse_postgresql(text: str) -> str:
     return text
 
 
+def firestore_database(url: str) -> tuple[str, str]:
+    """Project and database of firestore://project/database; without one it is the project's "(default)"."""
+    found = re.fullmatch(rf"firestore://({_PROJECT})(?:/(\(default\)|[a-z][a-z0-9-]{{2,61}}[a-z0-9])?)?", url)
+    if found is None:
+        raise ValueError("does not name a project and a database")
+    return found[1], found[2] or "(default)"
+
+
+_PROJECT: Final = r"(?:[a-z0-9.-]{1,64}:)?[a-z][a-z0-9-]{4,28}[a-z0-9]"
 IN_MEMORY: Final = "sqlite://:memory:"
 POSTGRESQL: Final = ("postgresql://", "postgres://")
 _PATH: Final = Form("a path", _parse_path)
 _HOST: Final = _text(r"[A-Za-z0-9.:-]{1,253}", "an address or a host name")
 _NAME_OF_ISSUER: Final = _text(r"[\x21-\x7e]{1,255}", "1 to 255 printable ASCII characters without a space")
 _STORE: Final = Form(
-    "sqlite:///path (sqlite:////path from the root) or postgresql://user:password@host:port/database?option=value",
+    "sqlite:///path (sqlite:////path from the root), postgresql://user:password@host:port/database?option=value"
+    " or firestore://project/database",
     _parse_store,
 )
 _MEBIBYTE: Final = 1024 * 1024
@@ -175,6 +186,15 @@ class Settings(Struct, frozen=True, kw_only=True):
             _whole(2, 1_000, "connections"),
             "10",
             "What one instance opens to PostgreSQL at most; all instances together stay below its `max_connections`.",
+        ),
+    ]
+    firestore_emulator_host: Annotated[
+        str | None,
+        Setting(
+            "FIRESTORE_EMULATOR_HOST",
+            _text(r"[A-Za-z0-9.-]{1,253}:[0-9]{1,5}", "host:port"),
+            None,
+            "With a Firestore `STORE_URL`: the emulator at this address, in place of Google's.",
         ),
     ]
     plans_file: Annotated[Path | None, Setting("PLANS_FILE", _PATH, None, "The plans; unset: those of the package.")]
@@ -217,7 +237,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         str | None,
         Setting(
             "GCP_PROJECT_ID",
-            _text(r"([a-z0-9.-]{1,64}:)?[a-z][a-z0-9-]{4,28}[a-z0-9]", "a Google Cloud project id"),
+            _text(_PROJECT, "a Google Cloud project id"),
             None,
             "Joins log lines with traces in Cloud Logging.",
         ),
@@ -579,5 +599,5 @@ def require_a_disk_that_lasts(settings: Settings, environ: Mapping[str, str]) ->
     if environ.get("K_SERVICE") and settings.store_url.startswith("sqlite://"):
         raise InvalidSetting(
             "STORE_URL: an embedded store is lost with its instance on Cloud Run (K_SERVICE is set);"
-            " allowed here: the URL of a shared store, postgresql://…"
+            " allowed here: the URL of a shared store, postgresql://… or firestore://project/database"
         )

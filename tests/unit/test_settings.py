@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tai_autonomics.errors import InvalidSetting
-from tai_autonomics.settings import TABLE, Address, Loaded, Settings, require_a_disk_that_lasts, shown
+from tai_autonomics.settings import (
+    TABLE,
+    Address,
+    Loaded,
+    Settings,
+    firestore_database,
+    require_a_disk_that_lasts,
+    shown,
+)
 
 
 def problems(environ: dict[str, str], **how: object) -> list[str]:
@@ -147,7 +155,12 @@ def test_a_number_is_plain_digits_within_its_bounds(port: str) -> None:
         ("STORE_URL", "postgresql://h/db?p%61ssword=hunter2"),
         ("STORE_URL", "postgresql://h/db?password=hunter2#"),
         ("TAI_POSTGRES_CONNECTIONS_MAX", "1"),
-        ("STORE_URL", "firestore://project/database"),
+        ("STORE_URL", "firestore://"),
+        ("STORE_URL", "firestore://Project"),
+        ("STORE_URL", "firestore://project/x"),
+        ("STORE_URL", "firestore://project/database/more"),
+        ("STORE_URL", "firestore://project?database=x"),
+        ("FIRESTORE_EMULATOR_HOST", "http://localhost:8080"),
         ("STORE_URL", "hunter2"),
     ],
 )
@@ -311,3 +324,17 @@ def test_cloud_run_refuses_a_store_on_its_own_disk() -> None:
     require_a_disk_that_lasts(settings, {"K_SERVICE": ""})
     with pytest.raises(InvalidSetting, match="K_SERVICE"):
         require_a_disk_that_lasts(settings, {"K_SERVICE": "tai"})
+
+
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("firestore://acme-prod/ledgers", ("acme-prod", "ledgers")),
+        ("firestore://acme-prod/(default)", ("acme-prod", "(default)")),
+        ("firestore://acme-prod/", ("acme-prod", "(default)")),
+        ("firestore://acme-prod", ("acme-prod", "(default)")),
+        ("firestore://example.com:acme-prod/db-2", ("example.com:acme-prod", "db-2")),
+    ],
+)
+def test_a_firestore_url_names_a_project_and_perhaps_a_database(url: str, named: tuple[str, str]) -> None:
+    assert firestore_database(Settings.load({"STORE_URL": url}).settings.store_url) == named

@@ -17,8 +17,8 @@ from tai_autonomics.application.freshness import Freshness
 from tai_autonomics.application.ports import Clock, Entropy, Observer, Store
 from tai_autonomics.application.queries import Queries
 from tai_autonomics.domain.tenant import Bounds
-from tai_autonomics.errors import StoreUnavailable
-from tai_autonomics.settings import IN_MEMORY, POSTGRESQL, Settings
+from tai_autonomics.errors import InvalidSetting, StoreUnavailable
+from tai_autonomics.settings import IN_MEMORY, POSTGRESQL, Settings, firestore_database
 from tai_autonomics.stores.sqlite import SQLiteStore
 from tai_autonomics.telemetry.logs import Logs
 from tai_autonomics.telemetry.metrics import Metrics
@@ -28,6 +28,9 @@ from tai_autonomics.wiring.policies import PlansInForce
 
 CORRIDOR_SHARE: Final = 0.2
 """Of the time to drain, after the requests have had theirs."""
+
+FIRESTORE_CALL_SHARE: Final = 0.3
+"""Of a request's time, for one call: the three that an append may need end before the request's deadline."""
 
 
 class House(Struct, frozen=True):
@@ -44,7 +47,7 @@ class House(Struct, frozen=True):
 
 
 async def open_store(settings: Settings, *, read_only: bool = False) -> Store:
-    """The store that STORE_URL names. Raises StoreUnavailable, LedgerNewerThanCode."""
+    """The store that STORE_URL names. Raises InvalidSetting, StoreUnavailable, LedgerNewerThanCode."""
     if settings.store_url.startswith(POSTGRESQL):
         # Imported only where it is named: the driver costs a quarter of a second.
         from tai_autonomics.stores.postgres import PostgresStore
@@ -55,8 +58,30 @@ async def open_store(settings: Settings, *, read_only: bool = False) -> Store:
             connections_max=settings.postgres_connections_max,
             quarantine_max=settings.quarantine_max,
         )
+    if settings.store_url.startswith("firestore://"):
+        return await _open_firestore(settings, read_only=read_only)
     path = None if settings.store_url == IN_MEMORY else settings.store_url.removeprefix("sqlite:///")
     return await SQLiteStore.open(path, read_only=read_only, quarantine_max=settings.quarantine_max)
+
+
+async def _open_firestore(settings: Settings, *, read_only: bool) -> Store:
+    try:
+        # Its client takes a second and 70 MB to import.
+        from tai_autonomics.stores.firestore import FirestoreStore
+    except ModuleNotFoundError as error:
+        raise InvalidSetting(
+            f"STORE_URL: Firestore's client is not installed ({error}): pip install 'tai-autonomics[gcp]'"
+        ) from error
+    project, database = firestore_database(settings.store_url)
+    return await FirestoreStore.open(
+        project,
+        database,
+        chance=SystemEntropy().bytes,
+        emulator=settings.firestore_emulator_host,
+        read_only=read_only,
+        timeout_seconds=settings.request_seconds_max * FIRESTORE_CALL_SHARE,
+        quarantine_max=settings.quarantine_max,
+    )
 
 
 @asynccontextmanager

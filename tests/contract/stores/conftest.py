@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from tests.engines import postgresql
+from tests.engines import firestore, postgresql
 
 from tai_autonomics.application.ports import Store
 from tai_autonomics.stores.sqlite import SQLiteStore
@@ -17,6 +17,7 @@ STORES: dict[str, Callable[[Path, pytest.FixtureRequest], Awaitable[Store]]] = {
     "postgresql": lambda folder, request: postgresql.open_with_clock(
         request.getfixturevalue("cluster"), quarantine_max=QUARANTINE_MAX
     ),
+    "firestore": lambda folder, request: firestore.open_store(quarantine_max=QUARANTINE_MAX),
 }
 
 

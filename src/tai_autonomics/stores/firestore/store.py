@@ -1,0 +1,266 @@
+"""The store's port on Firestore."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from datetime import datetime
+from typing import Final
+
+from tai_autonomics.errors import LedgerNewerThanCode, StoreUnavailable
+from tai_autonomics.ledger.records import (
+    Append,
+    Head,
+    Leased,
+    Ledger,
+    Outcome,
+    Part,
+    Quarantined,
+    Receipt,
+    StoreBounds,
+)
+from tai_autonomics.stores.firestore import documents, queries, reading
+from tai_autonomics.stores.firestore.appending import Appending
+from tai_autonomics.stores.firestore.documents import FORMAT, Write
+from tai_autonomics.stores.firestore.engine import Engine
+from tai_autonomics.stores.firestore.keeping import Keeping
+from tai_autonomics.stores.firestore.leasing import Leasing
+
+COMMITS_AT_ONCE_MAX: Final = 64
+"""Tenants whose appends are under way at once; Google takes 100 calls on a connection, and reads need some."""
+
+BOUNDS: Final = StoreBounds(
+    receipts_per_tenant_max=500, bytes_per_tenant_max=512 * 1024, appends_at_once_max=COMMITS_AT_ONCE_MAX
+)
+
+CALLS_AN_APPEND: Final = 3
+"""How many calls' time an append may take: what it needs to commit, to examine and to read what it missed."""
+
+FORMAT_PATH: Final = "meta/format"
+
+
+class FirestoreStore:
+    """The `Store` of ports.py in one database. Made by `open`; `aclose` ends its connection. One event loop."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        read_only: bool,
+        timeout_seconds: float,
+        quarantine_max: int,
+        chance: Callable[[int], bytes],
+    ) -> None:
+        self._engine = engine
+        self._read_only = read_only
+        self._append_seconds = CALLS_AN_APPEND * timeout_seconds
+        self._committing = asyncio.Semaphore(COMMITS_AT_ONCE_MAX)
+        self._appending = Appending(engine)
+        self._leasing = Leasing(engine, chance)
+        self._keeping = Keeping(engine, quarantine_max=quarantine_max)
+
+    @classmethod
+    async def open(
+        cls,
+        project: str,
+        database: str,
+        *,
+        chance: Callable[[int], bytes],
+        emulator: str | None = None,
+        read_only: bool = False,
+        timeout_seconds: float = 3.0,
+        quarantine_max: int = 10_000,
+    ) -> "FirestoreStore":
+        """
+        Open the database ("(default)" is the project's first), or that of the emulator at host:port.
+
+        `timeout_seconds` bounds each call to Firestore; an append takes at most three of them. `read_only` writes
+        nothing. Raises StoreUnavailable when there are no credentials or the database does not answer, and
+        LedgerNewerThanCode when a later release has written it.
+        """
+        engine = await Engine.connect(project, database, emulator=emulator, timeout_seconds=timeout_seconds)
+        store = cls(
+            engine,
+            read_only=read_only,
+            timeout_seconds=timeout_seconds,
+            quarantine_max=quarantine_max,
+            chance=chance,
+        )
+        try:
+            await store._check_format()
+        except BaseException:
+            await store.aclose()
+            raise
+        return store
+
+    async def _check_format(self) -> None:
+        found = (await self._engine.get([FORMAT_PATH])).get(FORMAT_PATH)
+        if found is None and not self._read_only:
+            # Another instance that starts now writes the same.
+            await self._engine.commit_if([Write(FORMAT_PATH, {"version": FORMAT}, exists=False)])
+        elif found is not None and found.content["version"] > FORMAT:
+            version = found.content["version"]
+            raise LedgerNewerThanCode(
+                f"the database has documents of format {version}; this release knows {FORMAT}: use a newer release"
+            )
+
+    @property
+    def bounds(self) -> StoreBounds:
+        return BOUNDS
+
+    @property
+    def shared(self) -> bool:
+        return True
+
+    def held(self, tenant: str) -> AbstractAsyncContextManager[None]:
+        """Holds nothing: Firestore's commits wait for nobody."""
+        return nullcontext()
+
+    async def append(self, appends: Sequence[Append], tell: Callable[[Append, Outcome], None]) -> None:
+        """Each tenant's append is a commit of its own, beside the others'."""
+        self._check_writable()
+        _check(appends)
+        failed: list[StoreUnavailable] = []
+
+        async def one(append: Append) -> None:
+            try:
+                outcome = await self._append(append)
+            except StoreUnavailable as error:
+                failed.append(error)
+            else:
+                tell(append, outcome)
+
+        if len(appends) == 1:
+            await one(appends[0])
+        else:
+            async with asyncio.TaskGroup() as group:
+                for append in appends:
+                    group.create_task(one(append))
+        if failed:
+            raise failed[0]
+
+    async def _append(self, append: Append) -> Outcome:
+        try:
+            async with asyncio.timeout(self._append_seconds), self._committing:
+                return await self._appending.append(append)
+        except TimeoutError as error:
+            raise StoreUnavailable(f"Firestore: no answer within {self._append_seconds:g} s") from error
+
+    async def read(self, tenant: str) -> Ledger | None:
+        ledger, head = await reading.read(self._engine, tenant)
+        self._appending.saw(tenant, head)
+        return ledger
+
+    async def receipts(
+        self, tenant: str, after: int, limit: int, *, type: str | None = None, subject: str | None = None
+    ) -> tuple[Receipt, ...]:
+        """With a filter, every segment after `after` is read until enough are found: a document an append."""
+        wanted = None if type is None and subject is None else reading.wanting(type, subject)
+        return await reading.receipts(self._engine, tenant, after, limit, wanted)
+
+    async def receipt(self, tenant: str, seq: int) -> Receipt | None:
+        """Costs one document, with all receipts that were appended with it."""
+        found = await reading.receipts(self._engine, tenant, seq - 1, 1)
+        return next((one for one in found if one.seq == seq), None)
+
+    async def find(self, tenant: str, command_id: str) -> Receipt | None:
+        """None also once its claim is forgotten, 30 days after the receipt's time: a repeat is then decided again."""
+        return await reading.claiming(self._engine, tenant, command_id)
+
+    async def tenants(self, after: str, limit: int) -> tuple[str, ...]:
+        return await reading.tenants(self._engine, after, limit)
+
+    async def heads(self, tenants: Sequence[str]) -> dict[str, Head]:
+        return await reading.heads(self._engine, tenants)
+
+    async def parts(self, tenant: str, first: int, last: int) -> tuple[Part, ...]:
+        return await reading.parts(self._engine, tenant, first, last)
+
+    async def lease(self, limit: int, seconds: float, now: str | None = None) -> tuple[Leased, ...]:
+        """
+        `now` None is the engine's clock, which instances whose own clocks differ must go by.
+
+        Where other instances lease at the same moment, it may find fewer rows than are due.
+        """
+        self._check_writable()
+        return await self._leasing.lease(limit, seconds, now)
+
+    async def quarantine(self, message: Quarantined) -> bool:
+        """The bound may be passed by what is counted at the same moment: 8 messages an instance."""
+        self._check_writable()
+        return await self._keeping.quarantine(message)
+
+    async def quarantined(self, after: str, limit: int) -> tuple[Quarantined, ...]:
+        return await self._keeping.quarantined(after, limit)
+
+    async def quarantined_one(self, id: str) -> Quarantined | None:
+        return await self._keeping.quarantined_one(id)
+
+    async def to_redrive(self, now: str, limit: int) -> tuple[Quarantined, ...]:
+        return await self._keeping.to_redrive(now, limit)
+
+    async def put_off_quarantined(self, id: str, *, reason: str, redrives: int, redrive_at: str | None) -> None:
+        self._check_writable()
+        await self._keeping.put_off_quarantined(id, reason=reason, redrives=redrives, redrive_at=redrive_at)
+
+    async def release_quarantined(self, id: str) -> None:
+        self._check_writable()
+        await self._keeping.release_quarantined(id)
+
+    async def keep_policy(self, digest: str, text: bytes, time: str) -> None:
+        self._check_writable()
+        await self._keeping.keep_policy(digest, text, time)
+
+    async def policy(self, digest: str) -> bytes | None:
+        return await self._keeping.policy(digest)
+
+    async def newest_policy(self) -> tuple[str, bytes] | None:
+        return await self._keeping.newest_policy()
+
+    async def journal_clean(self) -> bool:
+        """
+        True: Firestore has no journal of ours to clean. A deleted document is gone from it and every index at once.
+
+        What it keeps for reads in the past ages out by itself, and nothing can hasten that: versions of the last hour,
+        with point-in-time recovery of the last 7 days, and backups for as long as they are kept.
+        """
+        return True
+
+    async def probe(self) -> None:
+        """A read; a write check would cost a write a time."""
+        await self.now()
+
+    async def now(self) -> datetime:
+        """Costs one read."""
+        return await self._engine.now()
+
+    async def newest_time(self) -> str | None:
+        """The newest head of each of 16 shards: one index in order of time would bound all tenants together."""
+        shards = await asyncio.gather(
+            *(self._engine.query(queries.NEWEST_HEAD, shard, limit=1) for shard in range(documents.SHARDS))
+        )
+        newest = max((one.content for shard in shards for one in shard), key=_written, default=None)
+        return None if newest is None else newest["time"]
+
+    async def aclose(self) -> None:
+        """Calls under way end with StoreUnavailable, and so do later ones."""
+        await self._engine.aclose()
+
+    def _check_writable(self) -> None:
+        if self._read_only:
+            raise StoreUnavailable("the database was opened read-only")
+
+
+def _written(head: dict[str, object]) -> tuple[int, int]:
+    written = head["written"]
+    return written.seconds, written.nanos  # type: ignore[attr-defined]
+
+
+def _check(appends: Sequence[Append]) -> None:
+    """What a caller of this program's own may not do."""
+    assert len({append.tenant for append in appends}) == len(appends), "two appends of one tenant in one call"
+    for append in appends:
+        for seq, receipt in enumerate(append.receipts, append.expected_seq + 1):
+            assert receipt.seq == seq, f"receipt {receipt.seq} of {append.tenant} where {seq} belongs"
+            assert receipt.tenant == append.tenant, f"a receipt of {receipt.tenant} in an append of {append.tenant}"
+        claimed = [receipt.command_id for receipt in append.receipts if receipt.claims]
+        assert len(set(claimed)) == len(claimed), f"a command id of {append.tenant} is claimed twice in one append"

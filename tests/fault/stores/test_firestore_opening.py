@@ -1,0 +1,76 @@
+"""Opening Firestore: only when the URL names it, and with a clear word where it cannot be."""
+
+import subprocess
+import sys
+
+import pytest
+from tests.engines import firestore
+from tests.engines.firestore import free_port
+
+from tai_autonomics import wiring
+from tai_autonomics.errors import InvalidSetting, LedgerNewerThanCode, StoreUnavailable
+from tai_autonomics.settings import Settings
+from tai_autonomics.stores.firestore import documents
+
+pytestmark = pytest.mark.anyio
+
+
+def test_nothing_of_google_is_imported_before_a_url_names_it() -> None:
+    program = (
+        "import sys, tai_autonomics.wiring; print([name for name in sys.modules if 'google' in name or 'grpc' in name])"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert said.stdout == "[]\n"
+
+
+async def test_without_the_extra_the_refusal_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("tai_autonomics.stores.firestore")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "google.cloud.firestore_v1", None)
+    settings = Settings.load({"STORE_URL": "firestore://acme-prod"}).settings
+    with pytest.raises(InvalidSetting, match=r"^STORE_URL: .*pip install 'tai-autonomics\[gcp\]'$"):
+        await wiring.open_store(settings)
+
+
+async def test_the_url_and_the_emulators_address_are_all_that_is_needed() -> None:
+    environ = {
+        "STORE_URL": f"firestore://{firestore.new_project()}/ledgers",
+        "FIRESTORE_EMULATOR_HOST": firestore.emulator().address,
+    }
+    store = await wiring.open_store(Settings.load(environ).settings)
+    assert store.shared
+    await store.probe()
+    await store.aclose()
+
+
+async def test_databases_of_a_project_have_their_ledgers_to_themselves() -> None:
+    project = firestore.new_project()
+    for database in ("(default)", "restored"):
+        store = await firestore.open_store(project, database=database)
+        await store.keep_policy(database, b"", "2026-11-24T00:00:00.000000Z")
+        assert await store.newest_policy() == (database, b"")
+        await store.aclose()
+
+
+async def test_an_engine_that_does_not_answer_stops_the_start_in_time() -> None:
+    with pytest.raises(StoreUnavailable, match="Firestore"):
+        await firestore.open_store(emulator=f"127.0.0.1:{free_port()}", timeout_seconds=0.5)
+
+
+async def test_documents_of_a_later_release_are_never_touched(monkeypatch: pytest.MonkeyPatch) -> None:
+    project = firestore.new_project()
+    monkeypatch.setattr("tai_autonomics.stores.firestore.store.FORMAT", documents.FORMAT + 1)
+    await (await firestore.open_store(project)).aclose()
+    monkeypatch.undo()
+    with pytest.raises(LedgerNewerThanCode):
+        await firestore.open_store(project)
+
+
+async def test_a_database_opened_to_read_is_not_written() -> None:
+    store = await firestore.open_store(read_only=True)
+    assert await store.tenants("", 9) == ()
+    with pytest.raises(StoreUnavailable, match="read-only"):
+        await store.release_quarantined("1")
+    with pytest.raises(StoreUnavailable, match="read-only"):
+        await store.append([], lambda append, outcome: None)
+    await store.aclose()
