@@ -4,12 +4,13 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from threading import Event
 from typing import Final
 
 import httpx
 import psycopg
+from tests.engines import firestore
 from tests.journey.service import Service
 from tests.journey.stores import STORE, environ_of
 
@@ -19,12 +20,13 @@ _MOMENT: Final = Event()
 
 @contextmanager
 def held(service: Service) -> Iterator[None]:
-    """Nobody else writes a receipt meanwhile: an append waits, for a few seconds at most, and reads go on."""
-    connection = _postgresql(service) if STORE == "postgresql" else _sqlite(service)
-    try:
+    """Nobody else writes a receipt meanwhile: an append waits, for a few seconds at most, and SQL's reads go on."""
+    if STORE == "firestore":
+        with firestore.emulator().standing_still():
+            yield
+        return
+    with closing(_postgresql(service) if STORE == "postgresql" else _sqlite(service)):
         yield
-    finally:
-        connection.close()
 
 
 def _sqlite(service: Service) -> sqlite3.Connection:

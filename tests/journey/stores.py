@@ -1,5 +1,5 @@
 """
-The store that the journeys run on: TAI_TEST_STORE is "sqlite" (unset means that) or "postgresql".
+The store that the journeys run on: TAI_TEST_STORE is "sqlite" (unset means that), "postgresql" or "firestore".
 
 Each data directory has a store of its own, which outlives the service that was started on it.
 """
@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from tests.engines import postgresql
+from tests.engines import firestore, postgresql
 
 from tai_autonomics.application.ports import Store
 from tai_autonomics.settings import Settings
@@ -29,8 +29,11 @@ def environ_of(data_dir: Path) -> dict[str, str]:
         case "postgresql":
             cluster = _cluster()
             return {"STORE_URL": cluster.url(cluster.database())}
+        case "firestore":
+            address = firestore.emulator().address
+            return {"STORE_URL": f"firestore://{firestore.new_project()}", "FIRESTORE_EMULATOR_HOST": address}
         case other:
-            raise ValueError(f"TAI_TEST_STORE is {other!r}: it must be sqlite or postgresql")
+            raise ValueError(f"TAI_TEST_STORE is {other!r}: it must be sqlite, postgresql or firestore")
 
 
 async def opened(data_dir: Path) -> Store:

@@ -128,7 +128,7 @@ async def send_all(services: list[Service], mixed: list[dict[str, Any]]) -> list
 
 @pytest.mark.timeout(600)
 def test_no_decision_differs_from_a_plain_sequential_model(tmp_path: Path) -> None:
-    mixed = commands(REQUESTS)
+    mixed = commands(REQUESTS if STORE == "sqlite" else size(short=REQUESTS_SHARED, full=REQUESTS))
     with Service(tmp_path) as service:
         answers = asyncio.run(send_all([service], mixed))
     check(exported(tmp_path), mixed, answers)
