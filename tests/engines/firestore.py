@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from itertools import count
 from os import environ, getpid, urandom
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 
 from tests.engines.absence import absent
 
+from tai_autonomics.ledger.records import Leased
 from tai_autonomics.stores.firestore import FirestoreStore
 
 START_SECONDS_MAX = 60
@@ -142,10 +143,28 @@ def emulator() -> Emulator:
     return started
 
 
+def hand_timed(store: FirestoreStore) -> FirestoreStore:
+    """The store, with the time that a lease is given in place of the engine's clock; without one it stays that."""
+    lease, engine_now = store.lease, store._engine.now
+
+    async def by(now: str) -> datetime:
+        return time_of(now)
+
+    async def hand_timed_lease(limit: int, seconds: float, now: str | None = None) -> tuple[Leased, ...]:
+        store._engine.now = engine_now if now is None else partial(by, now)
+        try:
+            return await lease(limit, seconds)
+        finally:
+            store._engine.now = engine_now
+
+    store.lease = hand_timed_lease
+    return store
+
+
 async def open_store(project: str | None = None, *, database: str = "(default)", **options: Any) -> FirestoreStore:
-    """A store in the session's emulator: an empty one, unless a project is named."""
+    """A store in the session's emulator, hand-timed: an empty one, unless a project is named."""
     options = {"chance": urandom, "emulator": emulator().address, **options}
-    return await FirestoreStore.open(project or new_project(), database, **options)
+    return hand_timed(await FirestoreStore.open(project or new_project(), database, **options))
 
 
 def time_of(moment: str) -> datetime:

@@ -72,7 +72,7 @@ class Calls:
         database = f"projects/{project or firestore.new_project()}/databases/(default)"
         engine = Engine(client, database=database, emulator=True, timeout_seconds=TIMEOUT_SECONDS)
         options = {"read_only": False, "quarantine_max": 3, "chance": urandom, **options}
-        return FirestoreStore(engine, timeout_seconds=TIMEOUT_SECONDS, **options)
+        return firestore.hand_timed(FirestoreStore(engine, timeout_seconds=TIMEOUT_SECONDS, **options))
 
 
 def _error(fault: Fault) -> grpc.aio.AioRpcError:

@@ -110,11 +110,13 @@ async def test_instances_that_lease_at_once_get_each_row_once_by_the_engines_clo
         await store.aclose()
 
 
-async def test_a_lease_ends_by_the_engines_clock() -> None:
+async def test_a_lease_goes_by_the_engines_clock_whatever_the_callers_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(firestore, "hand_timed", lambda store: store)
     store = await firestore.open_store()
     before = await store.now()
     await send(store, append("acme", chain("acme", 1), due=(Due("entitlement/ent_1", "expire", moment(0)),)))
-    (row,) = await store.lease(1, 30.0)
+    (row,) = await store.lease(1, 30.0, "1999-01-01T00:00:00.000000Z")
+    assert await store.lease(1, 30.0, "2099-01-01T00:00:00.000000Z") == ()
     after = await store.now()
     assert before.isoformat() < row.until
     assert 29.0 < (firestore.time_of(row.until) - before).total_seconds() < 31.0 + (after - before).total_seconds()

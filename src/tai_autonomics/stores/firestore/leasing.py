@@ -26,8 +26,9 @@ class Leasing:
         self._chance = chance
         self._asked = SHARDS
 
-    async def lease(self, limit: int, seconds: float, now: str | None) -> tuple[Leased, ...]:
-        now = now or moment_of(await self._engine.now())
+    async def lease(self, limit: int, seconds: float) -> tuple[Leased, ...]:
+        """By the engine's clock."""
+        now = moment_of(await self._engine.now())
         rows = await self._engine.query(queries.READY, self._shards(), now, limit=limit)
         if not rows:
             return ()

@@ -185,12 +185,12 @@ class FirestoreStore:
 
     async def lease(self, limit: int, seconds: float, now: str | None = None) -> tuple[Leased, ...]:
         """
-        `now` None is the engine's clock, which instances whose own clocks differ must go by.
+        By Firestore's clock; `now` is another's, and does not count. Costs two reads when nothing is due.
 
         Where other instances lease at the same moment, it may find fewer rows than are due.
         """
         self._check_writable()
-        return await self._leasing.lease(limit, seconds, now)
+        return await self._leasing.lease(limit, seconds)
 
     async def quarantine(self, message: Quarantined) -> bool:
         """The bound may be passed by what is counted at the same moment: 8 messages an instance."""
