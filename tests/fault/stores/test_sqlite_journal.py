@@ -139,7 +139,7 @@ async def test_the_journal_is_started_over_under_load(tmp_path: Path, monkeypatc
     store = await SQLiteStore.open(str(path))
     heads: dict[str, Receipt | None] = {f"tenant-{number}": None for number in range(20)}
     written = 0
-    for _ in range(size(short=200, full=2_000)):
+    for _ in range(size(short=600, full=2_000)):
         batch: list[Append] = []
         for tenant, head in heads.items():
             following = receipt(tenant, head, padding=700)
