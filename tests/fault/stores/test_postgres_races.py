@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from tests.contract.stores.builders import append, chain, moment, receipt, send, verify
 from tests.engines.postgresql import Cluster
+from tests.engines.proxy import Proxy
 from tests.sizes import size
 
 from tai_autonomics.errors import LedgerNewerThanCode, StoreUnavailable
 from tai_autonomics.ledger.chain import Chain
 from tai_autonomics.ledger.records import Append, Appended, Busy, Conflict, Due, Duplicates, Outcome, Quarantined
-from tai_autonomics.stores.postgres import PostgresStore
+from tai_autonomics.stores.postgres import PostgresStore, connections, holding
 
 pytestmark = pytest.mark.anyio
 
@@ -181,6 +182,41 @@ async def test_a_place_that_is_not_had_in_time_is_done_without(two: tuple[Postgr
         async with two[1].held("acme"):
             assert await send(two[1], append("acme", chain("acme", 1))) == (Busy(),)
         assert await send(two[0], append("acme", chain("acme", 1))) == (Appended(),)
+
+
+async def test_a_hold_for_which_there_is_no_room_in_time_is_done_without(
+    cluster: Cluster, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holding, "ROOM_SECONDS_MAX", 0.1, raising=False)
+    store = await PostgresStore.open(cluster.url(database), connections_max=2)
+    async with asyncio.timeout(10), store.held("acme"):
+        async with store.held("beta"):
+            assert await send(store, append("beta", chain("beta", 1))) == (Appended(),)
+        assert await send(store, append("acme", chain("acme", 1))) == (Appended(),)
+    await store.aclose()
+
+
+async def test_a_place_that_is_done_without_keeps_no_connection(
+    cluster: Cluster, database: str, two: tuple[PostgresStore, PostgresStore]
+) -> None:
+    store = await PostgresStore.open(cluster.url(database), connections_max=2)
+    async with two[0].held("acme"), store.held("acme"), asyncio.timeout(10), store.held("beta"):
+        assert await send(two[0], append("beta", chain("beta", 1))) == (Busy(),)
+    await store.aclose()
+
+
+async def test_a_hold_on_a_server_that_stands_still_ends(
+    cluster: Cluster, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "WORK_SECONDS_MAX", 0.5)
+    async with Proxy(cluster.port) as proxy:
+        store = await PostgresStore.open(cluster.url(database, port=proxy.port))
+        async with asyncio.timeout(10):
+            async with store.held("acme"):
+                proxy.arm("up", 1, "hold")
+            proxy.heal()
+            assert await settle(store, append("acme", chain("acme", 1))) == Appended()
+        await store.aclose()
 
 
 async def test_a_hold_whose_connection_is_lost_is_over(

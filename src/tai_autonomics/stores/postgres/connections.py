@@ -204,8 +204,8 @@ def check_committed(connection: Connection, committing: AsyncCursor[Any], warned
 
 
 async def roll_back(connection: Connection) -> None:
-    """Leave the transaction, unless the connection is broken; then the server does, by itself."""
-    with suppress(psycopg.Error):
+    """Leave the transaction, unless the connection is broken or becomes so; then the server does, by itself."""
+    with working(connection), suppress(psycopg.Error):
         await connection.rollback()
 
 

@@ -19,6 +19,8 @@ from tai_autonomics.stores.postgres.connections import CONTENDED, Connection, Co
 
 HOLDS_MAX_SHARE: Final = 0.5
 """Of the connections: the rest stays free for everybody else."""
+ROOM_SECONDS_MAX: Final = 2.0
+"""For one of them."""
 
 
 class Hold:
@@ -46,19 +48,46 @@ class Holds:
     @asynccontextmanager
     async def held(self, tenant: str) -> AsyncIterator[None]:
         """Raises StoreUnavailable."""
-        async with self._turn(tenant), self._room:
-            connection = await self._connections.take()
-            hold = Hold(connection)
+        async with self._turn(tenant):
+            hold = await self._begin(tenant)
             try:
-                if await _lock(connection, tenant):
-                    self._holds[tenant] = hold
                 yield
             finally:
-                self._holds.pop(tenant, None)
-                async with hold.turn:
-                    hold.is_over = True
-                    await roll_back(connection)
-                    await self._connections.give_back(connection)
+                if hold is not None:
+                    await self._end(tenant, hold)
+
+    async def _begin(self, tenant: str) -> Hold | None:
+        """None where the place was not had in time; then no connection is kept. Raises StoreUnavailable."""
+        try:
+            async with asyncio.timeout(ROOM_SECONDS_MAX):
+                await self._room.acquire()
+        except TimeoutError:
+            return None
+        try:
+            hold = Hold(await self._connections.take())
+        except BaseException:
+            self._room.release()
+            raise
+        try:
+            is_had = await _lock(hold.connection, tenant)
+        except BaseException:
+            await self._end(tenant, hold)
+            raise
+        if not is_had:
+            await self._end(tenant, hold)
+            return None
+        self._holds[tenant] = hold
+        return hold
+
+    async def _end(self, tenant: str, hold: Hold) -> None:
+        self._holds.pop(tenant, None)
+        try:
+            async with hold.turn:
+                hold.is_over = True
+                await roll_back(hold.connection)
+                await self._connections.give_back(hold.connection)
+        finally:
+            self._room.release()
 
     @asynccontextmanager
     async def _turn(self, tenant: str) -> AsyncIterator[None]:

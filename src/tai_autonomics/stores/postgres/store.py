@@ -1,8 +1,8 @@
 """The store's port on PostgreSQL: every verb is one transaction, on a connection of the pool or of a tenant's hold."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import datetime
 from typing import Final, TypeVar
 
@@ -50,6 +50,9 @@ class PostgresStore:
         self._quarantine_max = quarantine_max
         self._read_only = read_only
         self._failed = False
+        self._unconfirmed: set[str] = set()
+        """Tenants whose append may be committed on this server and nowhere else."""
+        self._confirming: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(
@@ -98,15 +101,37 @@ class PostgresStore:
 
     async def _append(self, appends: Sequence[Append], tell: Callable[[Append, Outcome], None]) -> None:
         async with self._writing() as connection:
-            await appending.append(connection, appends, tell)
+            with self._noting_unconfirmed(connection, appends):
+                await appending.append(connection, appends, tell)
 
     async def _append_held(self, hold: Hold, append: Append, tell: Callable[[Append, Outcome], None]) -> None:
         async with hold.turn:
             if not hold.is_over:
                 async with self._on(hold):
-                    await appending.append(hold.connection, [append], tell, locked=True)
+                    with self._noting_unconfirmed(hold.connection, [append]):
+                        await appending.append(hold.connection, [append], tell, locked=True)
                 return
         await self._append([append], tell)
+
+    @contextmanager
+    def _noting_unconfirmed(self, connection: Connection, appends: Sequence[Append]) -> Iterator[None]:
+        warned = connection.warnings
+        try:
+            yield
+        except BaseException:
+            if connection.warnings != warned:
+                self._unconfirmed.update(append.tenant for append in appends)
+            raise
+
+    async def _confirm(self) -> None:
+        """One commit that the standby confirms: it has then all that came before. Raises StoreUnavailable."""
+        if self._confirming is None or self._confirming.done():
+            self._confirming = asyncio.create_task(self._confirm_all(frozenset(self._unconfirmed)))
+        await asyncio.shield(self._confirming)
+
+    async def _confirm_all(self, tenants: frozenset[str]) -> None:
+        await self._write(lambda connection: reading.ask(connection, sql.WRITE_NOTHING))
+        self._unconfirmed -= tenants
 
     def held(self, tenant: str) -> AbstractAsyncContextManager[None]:
         return self._holds.held(tenant)
@@ -214,6 +239,9 @@ class PostgresStore:
         await self._connections.close()
 
     async def _read_of(self, tenant: str, work: Callable[[Connection], Awaitable[T]]) -> T:
+        # What is read answers a command: what a failover may take away must not.
+        while tenant in self._unconfirmed:
+            await self._confirm()
         hold = self._holds.of(tenant)
         if hold is not None:
             async with hold.turn:
