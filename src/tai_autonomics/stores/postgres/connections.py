@@ -13,7 +13,7 @@ import logging
 import os
 import re
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final, TypeVar
 
@@ -55,6 +55,7 @@ class Connection(AsyncConnection[TupleRow]):
 
     warnings = 0
     is_cut = False
+    is_read_only = False
 
     def cut(self) -> None:
         """Shut the socket, and not its descriptor: whoever waits on it hears that the server is gone."""
@@ -139,13 +140,14 @@ class Connections:
             await connection.close()
             # What broke this one (a restart, a failover) broke those that lie in the pool as well.
             if self._checking is None or self._checking.done():
-                self._checking = asyncio.create_task(self._check())
+                renew = self._pool.drain if connection.is_read_only else self._pool.check
+                self._checking = asyncio.create_task(self._renew(renew))
         await self._pool.putconn(connection)
 
-    async def _check(self) -> None:
+    async def _renew(self, renew: Callable[[], Awaitable[None]]) -> None:
         with suppress(psycopg.Error, TimeoutError):
             async with asyncio.timeout(WORK_SECONDS_MAX):
-                await self._pool.check()
+                await renew()
 
     async def close(self) -> None:
         self._is_closed = True
@@ -172,6 +174,7 @@ def working(connection: Connection, seconds_max: float | None = None) -> Iterato
             raise StoreUnavailable(f"PostgreSQL did not answer within {seconds_max:g} s") from error
         if isinstance(first(error), errors.ReadOnlySqlTransaction):
             # A server that became a standby, or was told to write nothing: another connection may find another one.
+            connection.is_read_only = True
             connection.cut()
         raise unavailable(error) from error
     finally:
