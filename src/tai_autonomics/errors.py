@@ -4,6 +4,7 @@ The exception tree: what can go wrong, in the words of this house. None of it kn
     TaiError
     ├── Malformed                     what came in cannot be understood
     ├── NotCanonical, BrokenChain     bytes that are not what a receipt must be
+    ├── BrokenBackup                  a backup that is not what its manifest says
     ├── Unauthenticated, Forbidden    who is calling, and what they may do
     ├── Unknown                       the named thing does not exist
     ├── IdempotencyKeyReused          one key, two different requests
@@ -35,6 +36,10 @@ class BrokenChain(TaiError):
     def __init__(self, *, tenant: str, seq: int, step: int, detail: str) -> None:
         super().__init__(f"receipt {seq} of {tenant}: step {step}: {detail}")
         self.tenant, self.seq, self.step, self.detail = tenant, seq, step, detail
+
+
+class BrokenBackup(TaiError):
+    """A backup that is not there whole, or is not what its manifest says."""
 
 
 class Unauthenticated(TaiError):

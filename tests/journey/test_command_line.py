@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import random
 import select
 import signal
 import socket
@@ -10,16 +11,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.journey.service import Service
+from tests.sizes import size
 from tests.unit.cli.exports import exported, ledger
 
 pytestmark = pytest.mark.embedded
 
 COMMAND = [sys.executable, "-m", "tai_autonomics"]
+VERIFIER = Path(__file__).parents[1] / "independent_verifier.py"
 SECONDS_MAX = 60
 LAST_LINE = "Ctrl-C stops it.\n"
 
@@ -246,6 +250,38 @@ def test_an_interrupted_import_goes_on_where_it_was(tmp_path: Path) -> None:
     done = documents(tai("receipts", "import", file, *store, "--json"))[0]
     assert done["held"] >= 500
     assert done["appended"] + done["held"] == 3_000
+
+
+def test_an_import_that_was_killed_again_and_again_goes_on_and_ends_with_equal_heads(tmp_path: Path) -> None:
+    with Service(tmp_path / "a") as service:
+        granted_with_metadata(service)
+        with service.client() as client:
+            policy = client.get("/v1/tenants/acme/receipts/head").json()["receipt"]["policy"]
+    file, source, target = tmp_path / "x.jsonl", ("--data-dir", tmp_path / "a"), ("--data-dir", tmp_path / "b")
+    own = exported(tmp_path / "own.jsonl", *(ledger(f"t{n}", 700, ledger=f"{n:026}") for n in range(10)))
+    assert tai("receipts", "import", own, *source).returncode == 0
+    assert tai("receipts", "export", "-o", file, *source).returncode == 0
+    for _ in range(size(short=4, full=40)):
+        with subprocess.Popen([*COMMAND, "receipts", "import", str(file), *map(str, target)]) as running:
+            try:
+                running.wait(random.uniform(0.3, 1.2))
+            except subprocess.TimeoutExpired:
+                running.kill()
+    done = documents(tai("receipts", "import", file, *target, "--json"))[0]
+    assert (done["held"] + done["appended"], len(done["ledgers"])) == (7_001, 11)
+    heads = [documents(tai("tenants", "list", "--json", *place)) for place in (source, target)]
+    assert heads[0] == heads[1]
+    for check in ("verify", "replay"):
+        assert tai("receipts", check, *target, "-q").returncode == 0
+    again = tmp_path / "again.jsonl"
+    assert tai("receipts", "export", "-o", again, *target).returncode == 0
+    assert again.read_bytes() == file.read_bytes()
+    verified = subprocess.run([sys.executable, VERIFIER, file], capture_output=True, timeout=SECONDS_MAX, check=True)
+    assert set(json.loads(verified.stdout)) == {each["tenant_id"] for each in heads[1]}
+    (named,) = [line["plans"] for line in map(json.loads, again.read_text().splitlines()) if "plans" in line]
+    assert sha256(named.encode()).hexdigest() == policy
+    with Service(tmp_path / "b") as service, service.client() as client:
+        assert client.get(f"/v1/policies/{policy}").text == named
 
 
 def test_verify_shows_a_bar_on_a_terminal(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from tai_autonomics.application.sealing import Submission, seal_decision
 from tai_autonomics.domain.entitlement import EntitlementTimer
 from tai_autonomics.domain.moments import Moment
 from tai_autonomics.domain.plans import Plans
-from tai_autonomics.domain.tenant import Bounds, decide, name_of, next_timer
+from tai_autonomics.domain.tenant import Bounds, Restore, decide, name_of, next_timer
 from tai_autonomics.errors import ClockUntrusted, Draining, Overloaded, StoreUnavailable
 from tai_autonomics.ledger.records import Append, Appended, Busy, Conflict, Duplicates, Outcome, Receipt, Snapshot
 
@@ -315,6 +315,7 @@ class Corridor:
         if lane.status == "live" and durable is not None and not lane.held_back:
             try:
                 now = self._clock.next_time(now, lane.tip(durable)[1].time)
+                self._decide_restore(lane, durable, now)
                 if self._decide_timers(lane, durable, now):
                     for pending in lane.next_waiting(self._store.bounds.receipts_per_tenant_max):
                         self._decide_command(lane, durable, pending, now)
@@ -327,6 +328,12 @@ class Corridor:
             if (lane.waiting or lane.woken) and not lane.held_back:
                 self._queue(lane)
         self._rest(lane)
+
+    def _decide_restore(self, lane: Lane, durable: Durable, now: Moment) -> None:
+        """That a ledger was restored is said before time passes on in it."""
+        if lane.waiting and isinstance(lane.waiting[0].submission.command, Restore):
+            (pending,) = lane.next_waiting(1)
+            self._decide_command(lane, durable, pending, now)
 
     def _decide_timers(self, lane: Lane, durable: Durable, now: Moment) -> bool:
         """Time first: the timers due by now, in due order, each with its own receipt; whether that was all of them."""

@@ -1,8 +1,8 @@
 """
 Ledgers out of a store and into one, and state out of receipts: export, import, replay.
 
-    export: store --receipts--> verified --> lines
-    import: lines --> verified --> appended, with the due rows and the state that they lead to
+    export: store --receipts--> verified --> lines, with the plans files that the receipts name
+    import: lines --> verified --> plans kept, receipts appended, with the due rows and the state that they lead to
     replay: receipts --fold--> state, compared with the one that the store's snapshot leads to
 """
 
@@ -76,12 +76,20 @@ async def stored(store: Store, tenant: str, *, after: int = 0) -> AsyncIterator[
         after = page[-1].seq
 
 
-async def export(store: Store, tenant: str) -> AsyncIterator[bytes]:
-    """A ledger's lines, verified on their way out. Raises BrokenChain."""
-    chain = Chain(tenant)
+async def export(store: Store, tenant: str, *, named: set[str] | None = None) -> AsyncIterator[bytes]:
+    """
+    A ledger's lines, verified on their way out. Raises BrokenChain.
+
+    `named` holds the digests of the plans files that lines before these brought along, and takes those of these.
+    """
+    chain, named = Chain(tenant), set() if named is None else named
     async for receipt, parts in stored(store, tenant):
-        chain.extend(receipt.body, hash=receipt.hash, parts=parts)
-        yield reply(receipt.body, receipt.hash, parts) + b"\n"
+        policy = chain.extend(receipt.body, hash=receipt.hash, parts=parts)["policy"]
+        plans = None
+        if policy not in named:
+            named.add(policy)
+            plans = await store.policy(policy)
+        yield reply(receipt.body, receipt.hash, parts, plans=plans) + b"\n"
 
 
 async def replay(store: Store, tenant: str) -> Replayed | None:
@@ -120,12 +128,17 @@ class Import:
 
     Restartable: a receipt that the store holds is verified against it and passed over. Each ledger's lines start at
     seq 1. One that goes another way than the store's is refused (BrokenChain, step 4) and nothing of it is written; one
-    that breaks later keeps what earlier calls of `take` wrote, which is a verified beginning of it.
+    that breaks later keeps what earlier calls of `take` wrote, which is a verified beginning of it. The plans files
+    that come along are stored before the receipts that name them.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._open: dict[str, _Inflow] = {}
+        self._came: dict[str, bytes] = {}
+        """The plans files of these lines, by digest."""
+        self._newest = ("", "")
+        """Time and policy of the newest receipt of these lines."""
 
     async def take(self, lines: Iterable[bytes]) -> int:
         """
@@ -136,6 +149,7 @@ class Import:
         """
         count = 0
         touched: dict[str, _Inflow] = {}
+        brought: list[tuple[Body, bytes]] = []
         for text in lines:
             line = parse_line(text)
             members = read(line.body)
@@ -144,12 +158,17 @@ class Import:
                 self._open[tenant] = await _Inflow.open(self._store, tenant)
             touched[tenant] = self._open[tenant]
             touched[tenant].take(members, line)
+            if line.plans is not None:
+                brought.append((members, line.plans))
+            self._newest = max(self._newest, (members["time"], members["policy"]))
             count += 1
+        await self._keep(brought)
         await self._flush(touched.values())
         return count
 
     async def close(self) -> tuple[Imported, ...]:
         """What was imported, by ledger; the heads are read back from the store and compared."""
+        await self._put_newest_last()
         for inflow in self._open.values():
             await inflow.compare_end(self._store)
         done = tuple(inflow.imported() for inflow in self._open.values())
@@ -160,6 +179,26 @@ class Import:
                 if heads.get(each.tenant) != each.head:
                     raise StoreUnavailable(f"the store does not show what was appended to {each.tenant}")
         return done
+
+    async def _keep(self, brought: Iterable[tuple[Body, bytes]]) -> None:
+        for members, plans in brought:
+            self._came[members["policy"]] = plans
+            if await self._store.policy(members["policy"]) is None:
+                newest = await self._store.newest_policy()
+                await self._store.keep_policy(members["policy"], plans, members["time"])
+                if newest is not None and newest[0] not in self._came:
+                    # The store's own stay the newest.
+                    await self._store.keep_policy(*newest, members["time"])
+
+    async def _put_newest_last(self) -> None:
+        """
+        Of those that came, the plans that decided last are the newest, whichever ledger brought them first: a start
+        carries over what they define.
+        """
+        time, policy = self._newest
+        newest = await self._store.newest_policy()
+        if policy in self._came and newest is not None and newest[0] != policy and newest[0] in self._came:
+            await self._store.keep_policy(policy, self._came[policy], time)
 
     async def _flush(self, inflows: Collection["_Inflow"]) -> None:
         receipts_max = self._store.bounds.receipts_per_tenant_max
@@ -189,7 +228,7 @@ class _Inflow:
 
     def take(self, members: Body, line: Line) -> None:
         """The next receipt of the ledger, verified here."""
-        self._chain.link(members, line.body, hash=line.hash, parts=line.parts)
+        self._chain.link(members, line.body, hash=line.hash, parts=line.parts, plans=line.plans)
         receipt = indexed(members, body=line.body, hash=line.hash)
         events = events_of(receipt)
         self._state = fold(evolve, self._state, events)

@@ -95,10 +95,15 @@ async def heads_named(store: Store, tenants: Sequence[str] | None) -> dict[str, 
 
 
 async def export_to(store: Store, tenants: Iterable[str], file: BinaryIO, tell: Tell) -> int:
-    """Write the tenants' ledgers, verified on their way out; how many receipts. Raises BrokenChain."""
+    """
+    Write the tenants' ledgers, verified on their way out, and each plans file with the first receipt that names it.
+
+    How many receipts. Raises BrokenChain.
+    """
     done = 0
+    named: set[str] = set()
     for tenant in tenants:
-        async for line in export(store, tenant):
+        async for line in export(store, tenant, named=named):
             file.write(line)
             done += 1
             if done % TELL_LINES == 0:

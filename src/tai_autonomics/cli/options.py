@@ -19,6 +19,10 @@ TokenFile = Annotated[
     Path | None,
     typer.Option("--token-file", metavar="FILE", help="Token for --url; else DIR/admin.token."),
 ]
+Backups = Annotated[
+    Path | None,
+    typer.Option("--backups", metavar="DIR", help="Where backups are kept; else DIR/backups. Better another disk."),
+]
 Tenant = Annotated[str, typer.Option("--tenant", "-t", metavar="TENANT", help="Whose ledger.")]
 Tenants = Annotated[
     list[str] | None,
@@ -51,6 +55,11 @@ def load_settings(
 def settings_of(*, store: str | None, data_dir: Path | None) -> "Settings":
     """What a command needs to open the store. Raises InvalidSetting."""
     return load_settings(store=store, data_dir=data_dir).settings
+
+
+def backups_of(directory: Path | None, settings: "Settings") -> Path:
+    """Where backups are kept."""
+    return settings.data_dir / "backups" if directory is None else directory
 
 
 def warn(loaded: "Loaded") -> None:

@@ -10,7 +10,18 @@ from typer.main import get_command
 
 from tai_autonomics.cli.statuses import EPILOG
 
-MODULES: Final = ("serve", "token", "receipts", "tenants", "quarantine", "plans", "config", "doctor")
+MODULES: Final = (
+    "serve",
+    "token",
+    "receipts",
+    "tenants",
+    "quarantine",
+    "backup",
+    "restore",
+    "plans",
+    "config",
+    "doctor",
+)
 """In the order of the help."""
 
 

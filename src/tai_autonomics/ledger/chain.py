@@ -7,7 +7,7 @@ Verification: whether receipts are what was sealed, in the order in which it was
     4 prev equals the hash of the one before (and the hash that stands beside the body is its own)
     5 time does not go back
     6 ledger id and tenant never change
-    7 commitments that come with their part and salt open
+    7 commitments that come with their part and salt open, and plans that come along are those that `policy` names
     8 (whole ledger) it starts at seq 1, and the last hash is the head that the caller trusts
 
 A ledger cut at its tail verifies up to the cut: only a trusted head shows the loss.
@@ -75,8 +75,10 @@ class Chain:
         self.link(members, body, hash=hash, parts=parts)
         return members
 
-    def link(self, members: Body, body: bytes, *, hash: str | None, parts: Sequence[Part]) -> None:
-        """Steps 2 to 7 of `extend`, for a body that was `read`."""
+    def link(
+        self, members: Body, body: bytes, *, hash: str | None, parts: Sequence[Part], plans: bytes | None = None
+    ) -> None:
+        """Steps 2 to 7 of `extend`, for a body that was `read`; `plans` is the plans file that came along with it."""
         try:
             same = encode(members) == body
         except NotCanonical as error:
@@ -98,6 +100,8 @@ class Chain:
             raise self.broken(6, f"it is of ledger {members['ledger']} of {members['tenant']}, not {self.ledger}")
         if parts or "commits" in members:
             self._open(members.get("commits", {}), parts)
+        if plans is not None and digest(plans) != members["policy"]:
+            raise self.broken(7, f"the plans beside it are not those that its policy names, {members['policy']}")
         self.seq, self.time, self.hash = seq, time, own_hash
         self.receipts += 1
 
@@ -156,7 +160,7 @@ def verify(lines: Iterable[bytes], trusted: Mapping[str, str]) -> tuple[Verified
             if (owner := owners.setdefault(members["ledger"], chains[tenant])) is not chains[tenant]:
                 raise owner.broken(6, f"its ledger goes on under the tenant {tenant}")
         chain = chains[tenant]
-        chain.link(members, line.body, hash=line.hash, parts=line.parts)
+        chain.link(members, line.body, hash=line.hash, parts=line.parts, plans=line.plans)
     for tenant in trusted.keys() - chains.keys():
         raise Chain(tenant).broken(8, "there is no receipt")
     return tuple(chain.close(trusted.get(tenant)) for tenant, chain in chains.items())

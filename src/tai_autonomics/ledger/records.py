@@ -48,6 +48,15 @@ class Erasure(Struct, frozen=True, gc=False):
     name: str
 
 
+class Erased(Struct, frozen=True, gc=False):
+    """A part that is gone. `hash` is its receipt's: after a restore, another one may have that seq."""
+
+    tenant: str
+    seq: int
+    hash: str
+    name: str
+
+
 class Head(Struct, frozen=True, gc=False):
     """A ledger's newest receipt."""
 

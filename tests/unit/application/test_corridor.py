@@ -21,11 +21,13 @@ from tests.unit.application.instance import (
 )
 
 from tai_autonomics.application import corridor as corridor_module
+from tai_autonomics.application.codec import events_of
 from tai_autonomics.application.corridor import CorridorBounds, Submission
-from tai_autonomics.domain.entitlement import Grant, Renew, Suspend
+from tai_autonomics.domain.entitlement import EntitlementExpired, Grant, Renew, Suspend
 from tai_autonomics.domain.identifiers import EntitlementId
 from tai_autonomics.domain.moments import moment_of, plus_seconds
 from tai_autonomics.domain.quota import Release
+from tai_autonomics.domain.tenant import EffectivePlanChanged, LedgerRestored, Restore, RestoredHead
 from tai_autonomics.errors import (
     ClockUntrusted,
     Draining,
@@ -196,6 +198,21 @@ async def test_timers_due_are_decided_before_the_command_in_due_order_each_with_
         ("k", ENT),
     ]
     assert len({each.time for each in receipts[3:]}) == 1
+
+
+async def test_that_a_ledger_was_restored_is_said_before_the_timers_that_are_due(store: FaultyStore) -> None:
+    clock = HandClock()
+    async with opened(store, clock) as one:
+        head = await one.grant(expires_at=plus_seconds(moment_of(START), 60))
+    clock.advance(3_600)
+    async with opened(store, clock) as one:
+        one.corridor.wake("acme")
+        restore = one.begin(Restore(head.ledger, head.seq, head.hash))
+        await asyncio.gather(restore, one.submit(Suspend(ENT)))
+    _, restored, expired, refused = await ledger(store)
+    assert events_of(restored) == (LedgerRestored(RestoredHead(head.seq, head.hash)),)
+    assert [type(event) for event in events_of(expired)] == [EntitlementExpired, EffectivePlanChanged]
+    assert refused.type == "refusal"
 
 
 async def test_a_woken_tenant_decides_its_due_timers_though_its_lane_is_cold(store: FaultyStore) -> None:

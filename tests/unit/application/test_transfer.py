@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import random
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from hashlib import sha256
 
 import pytest
 from msgspec.structs import replace
@@ -17,7 +20,8 @@ from tai_autonomics.domain.identifiers import EntitlementId
 from tai_autonomics.domain.moments import moment_of, plus_seconds
 from tai_autonomics.domain.tenant import Erase
 from tai_autonomics.errors import BrokenChain, LedgerNewerThanCode, NotCanonical, StoreUnavailable
-from tai_autonomics.ledger.lines import reply
+from tai_autonomics.ledger.chain import verify as verify_lines
+from tai_autonomics.ledger.lines import parse_line, reply
 from tai_autonomics.ledger.receipt import seal
 from tai_autonomics.ledger.records import GENESIS, Part
 from tai_autonomics.stores.sqlite import SQLiteStore
@@ -200,6 +204,83 @@ async def test_an_erased_part_stays_erased_also_when_an_export_overtook_the_eras
     await (await take_all(target, [*early, late[-1]], at_once=2)).close()
     assert await target.parts("a", 1, 4) == ()
     await ledger(target, "a")
+
+
+TEXTS = {sha256(text).hexdigest(): text for text in (b"plans: {a: 1}\n", b"plans: {b: 2}\n")}
+OLD, NEW = TEXTS
+
+
+async def decided_under_two_plans(one: Instance) -> list[bytes]:
+    """Ledger b begins under the older plans and goes on under the newer ones, which a, exported first, has alone."""
+    for digest, text in TEXTS.items():
+        await one.store.keep_policy(digest, text, MOMENT)
+        one.plans = replace(one.plans, digest=digest)
+        await one.submit(Grant(EntitlementId(digest[:8]), PRO), tenant="b")
+        one.clock.advance(1)
+    await one.submit(Grant(ENT, PRO), tenant="a")
+    named: set[str] = set()
+    return [line for tenant in ("a", "b") async for line in export(one.store, tenant, named=named)]
+
+
+async def test_the_plans_that_moved_receipts_name_move_along_once_each(target: FaultyStore, one: Instance) -> None:
+    lines = await decided_under_two_plans(one)
+    assert [parse_line(line).plans for line in lines] == [TEXTS[NEW], TEXTS[OLD], None]
+    assert len(verify_lines(lines, {})) == 2
+    for _ in range(2):
+        await (await take_all(target, lines, at_once=1)).close()
+        assert {digest: await target.policy(digest) for digest in TEXTS} == TEXTS
+        assert await target.newest_policy() == (NEW, TEXTS[NEW])
+
+
+async def test_plans_are_stored_before_the_receipts_that_name_them(target: FaultyStore, one: Instance) -> None:
+    lines = await decided_under_two_plans(one)
+    target.faults.append(lost)
+    with pytest.raises(StoreUnavailable):
+        await Import(target).take(lines)
+    assert {digest: await target.policy(digest) for digest in TEXTS} == TEXTS
+
+
+async def test_an_import_leaves_the_stores_own_plans_the_newest(target: FaultyStore, one: Instance) -> None:
+    own = ("f" * 64, b"plans: {own: 1}\n")
+    await target.keep_policy(*own, MOMENT)
+    await (await take_all(target, await decided_under_two_plans(one))).close()
+    assert await target.newest_policy() == own
+
+
+async def test_plans_that_no_receipt_names_are_refused(target: FaultyStore, one: Instance) -> None:
+    lines = await decided_under_two_plans(one)
+    with pytest.raises(BrokenChain) as broken:
+        await Import(target).take([lines[0].replace(b"b: 2", b"b: 3")])
+    assert (broken.value.tenant, broken.value.step) == ("a", 7)
+    assert await target.newest_policy() is None
+
+
+async def test_an_export_without_plans_as_older_releases_wrote_it_is_imported(
+    store: FaultyStore, target: FaultyStore, one: Instance
+) -> None:
+    lines = [parse_line(line) for line in await decided_under_two_plans(one)]
+    older = [reply(line.body, line.hash, line.parts) + b"\n" for line in lines]
+    await (await take_all(target, older)).close()
+    assert await target.heads(("a", "b")) == await store.heads(("a", "b"))
+    assert await target.newest_policy() is None
+
+
+async def test_an_export_that_was_cut_anywhere_goes_on_from_there(
+    store: FaultyStore, target: FaultyStore, one: Instance
+) -> None:
+    await written(one, "a", 120)
+    await written(one, "b", 40)
+    whole = b"".join(await decided_under_two_plans(one))
+    for cut in sorted(random.Random(7).sample(range(len(whole)), 12)):
+        taking, lines = Import(target), whole[:cut].splitlines(keepends=True)
+        with suppress(NotCanonical):  # the last line is rarely a whole one
+            for start in range(0, len(lines), 17):
+                await taking.take(lines[start : start + 17])
+    done = await (await take_all(target, whole.splitlines(keepends=True), at_once=17)).close()
+    assert sum(each.held for each in done) > 50
+    assert await target.heads(("a", "b")) == await store.heads(("a", "b"))
+    assert await ledger(target, "b") == await ledger(store, "b")
+    assert await due_rows(target) == await due_rows(store)
 
 
 async def test_an_export_of_a_store_that_was_damaged_says_where(store: FaultyStore, one: Instance) -> None:

@@ -38,7 +38,10 @@ from tai_autonomics.domain.tenant import (
     EffectivePlanChanged,
     Erase,
     Event,
+    LedgerRestored,
     PartErased,
+    Restore,
+    RestoredHead,
     SetTimer,
     SettleTimer,
     Subject,
@@ -116,6 +119,14 @@ def test_an_erasure_is_a_decision_about_a_receipt() -> None:
     assert after.state == INITIAL_STATE
 
 
+def test_a_restore_is_a_decision_about_a_ledger_and_changes_nothing_of_the_tenant() -> None:
+    before = given(*in_service())
+    then = before.when(Restore("01J", 17, "ab"))
+    after = then.then(LedgerRestored(RestoredHead(17, "ab")))
+    assert then.decision.subject == Subject("ledger", "01J")
+    assert after.state == before.state
+
+
 # bounds
 
 
@@ -179,6 +190,7 @@ SUBJECT = "entitlement/ent_1"
                 EntitlementVerified(ENT, PRO),
                 EffectivePlanChanged(),
                 PartErased(1, "metadata"),
+                LedgerRestored(RestoredHead(1, "ab")),
                 QuotaConsumed(CALLS, 1, 1, "day"),
                 QuotaReleased(CALLS, 1, 1, "day"),
                 QuotaReset(CALLS, 1, 0, "day"),

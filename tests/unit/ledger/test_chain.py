@@ -139,6 +139,13 @@ def test_a_part_that_was_not_committed_to_is_step_7(foreign: Part) -> None:
         Chain(TENANT).extend(WITH_PARTS.body, parts=(foreign,))
 
 
+def test_plans_that_come_along_are_those_that_the_policy_names() -> None:
+    receipt = sealed(policy=digest(b"plans: {}\n"))
+    own, foreign = (reply(receipt.body, receipt.hash, (), plans=plans) for plans in (b"plans: {}\n", b"plans: {a}\n"))
+    assert verify([own], {})[0].head.hash == receipt.hash
+    assert broken([foreign]) == ("acme-corp", 1, 7)
+
+
 def test_a_part_beside_a_receipt_without_commitments_is_step_7() -> None:
     with pytest.raises(BrokenChain, match="step 7"):
         Chain(TENANT).extend(sealed().body, parts=BOTH)

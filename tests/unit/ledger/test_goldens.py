@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import rfc8785
-from tests.vectors.generate import TENANT, files
+from tests.vectors.generate import TENANT, files, sealed
 
 from tai_autonomics.errors import BrokenChain
 from tai_autonomics.ledger.chain import verify
@@ -113,3 +113,16 @@ def test_the_independent_verifier_catches_a_mutation(
         return
     assert json.loads(capsys.readouterr().out)[TENANT]["hash"] != HEAD, "only a trusted head can show it"
     assert mutation["step"] == 8
+
+
+@pytest.mark.parametrize(("plans", "status"), [(b"plans: {}\n", 0), (b'plans: {a: "\xc3\xbc"}\n', 1)])
+def test_forty_lines_of_standard_library_see_whether_the_plans_are_those_that_the_policy_names(
+    plans: bytes, status: int
+) -> None:
+    receipt = sealed(policy=sha256(b"plans: {}\n").hexdigest())
+    line = reply(receipt.body, receipt.hash, (), plans=plans)
+    done = subprocess.run([sys.executable, VERIFIER], input=line, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (
+        status,
+        b"receipt 1 of acme-corp has foreign plans\n" if status else b"",
+    )

@@ -15,6 +15,7 @@ RECEIPT = sealed()
 PARTS = (part(1, "metadata", METADATA), part(1, "reason", b'"because"'))
 BARE = reply(RECEIPT.body, RECEIPT.hash, ())
 FULL = reply(RECEIPT.body, RECEIPT.hash, PARTS)
+PLANS = 'plans:\n  "free":\n    rank: 1  # "ü",hash":"\u2028\n'.encode()
 
 
 def test_the_body_stands_in_the_reply_byte_for_byte() -> None:
@@ -37,6 +38,19 @@ def test_the_order_of_parts_changes_no_byte() -> None:
 def test_a_line_is_taken_apart_into_what_it_was_made_of(end: bytes) -> None:
     assert parse_line(BARE + end) == Line(RECEIPT.body, RECEIPT.hash, ())
     assert parse_line(FULL + end) == Line(RECEIPT.body, RECEIPT.hash, PARTS)
+
+
+def test_a_line_may_bring_the_plans_file_along() -> None:
+    for parts in ((), PARTS):
+        line = reply(RECEIPT.body, RECEIPT.hash, parts, plans=PLANS)
+        assert parse_line(line) == Line(RECEIPT.body, RECEIPT.hash, parts, PLANS)
+        assert json.loads(line)["plans"] == PLANS.decode()
+
+
+@given(st.text(st.characters(codec="utf-8")))
+def test_any_plans_file_comes_back(text: str) -> None:
+    line = reply(RECEIPT.body, RECEIPT.hash, PARTS, plans=text.encode())
+    assert parse_line(line) == Line(RECEIPT.body, RECEIPT.hash, PARTS, text.encode())
 
 
 @given(st.dictionaries(st.text(st.characters(max_codepoint=127), max_size=8), st.text(st.characters(codec="utf-8"))))
@@ -77,6 +91,12 @@ def test_a_text_that_looks_like_the_end_of_the_body_is_not_taken_for_it(hidden: 
         BARE[:-1] + b',"parts":{}}',
         BARE[:-1] + b',"parts":null}',
         BARE[:-1] + b',"more":1}',
+        BARE[:-1] + b',"plans":null}',
+        BARE[:-1] + b',"plans":1}',
+        BARE[:-1] + b',"plans": "x"}',
+        BARE[:-1] + b',"plans":"x","more":1}',
+        BARE[:-1] + b',"plans":"\\ud800"}',
+        BARE[:-1] + b',"plans":"x","parts":' + FULL.partition(b',"parts":')[2],
         FULL[:-1],
         FULL[:-1] + b',"more":1}',
         FULL.replace(b'"salt":"', b'"salt":"0'),

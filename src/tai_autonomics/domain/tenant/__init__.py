@@ -15,10 +15,10 @@ The governors of one tenant side by side, behind the gates.
 from tai_autonomics.domain.decider import name_of
 from tai_autonomics.domain.tenant.asking import effective_plan
 from tai_autonomics.domain.tenant.checking import Check, CheckResult, Limit, check, when_stale
-from tai_autonomics.domain.tenant.commands import Command, Erase
+from tai_autonomics.domain.tenant.commands import Command, Erase, Restore
 from tai_autonomics.domain.tenant.deciding import Bounds, Decision, Subject, decide
 from tai_autonomics.domain.tenant.elapsing import after_timers, next_timer
-from tai_autonomics.domain.tenant.events import EffectivePlanChanged, Event, PartErased
+from tai_autonomics.domain.tenant.events import EffectivePlanChanged, Event, LedgerRestored, PartErased, RestoredHead
 from tai_autonomics.domain.tenant.evolving import evolve
 from tai_autonomics.domain.tenant.state import INITIAL_STATE, TenantState
 from tai_autonomics.domain.tenant.timers import SetTimer, SettleTimer, Timer, due_of
@@ -33,8 +33,11 @@ __all__ = [
     "EffectivePlanChanged",
     "Erase",
     "Event",
+    "LedgerRestored",
     "Limit",
     "PartErased",
+    "Restore",
+    "RestoredHead",
     "SetTimer",
     "SettleTimer",
     "Subject",

@@ -26,5 +26,13 @@ class Erase(Struct, frozen=True, gc=False):
     part: str
 
 
+class Restore(Struct, frozen=True, gc=False):
+    """Goes on with a ledger that a backup brought back, its newest receipt being `seq` with that hash."""
+
+    ledger: str
+    seq: int
+    hash: str
+
+
 LifecycleCommand = Request | Grant | Reject | ChangePlan | Suspend | Resume | Cancel | Reinstate | Renew | Revoke
-Command = Verify | Consume | Release | Reset | LifecycleCommand | EntitlementTimer | Erase
+Command = Verify | Consume | Release | Reset | LifecycleCommand | EntitlementTimer | Erase | Restore

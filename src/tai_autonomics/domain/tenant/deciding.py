@@ -24,8 +24,8 @@ from tai_autonomics.domain.plans import Plan, Plans, highest
 from tai_autonomics.domain.quota import Consume, Release, Reset, consume, use_at
 from tai_autonomics.domain.quota import decide as decide_quota
 from tai_autonomics.domain.tenant.asking import effective_plan, tenant_is_entitled
-from tai_autonomics.domain.tenant.commands import Command, Erase, LifecycleCommand
-from tai_autonomics.domain.tenant.events import EffectivePlanChanged, Event, PartErased
+from tai_autonomics.domain.tenant.commands import Command, Erase, LifecycleCommand, Restore
+from tai_autonomics.domain.tenant.events import EffectivePlanChanged, Event, LedgerRestored, PartErased, RestoredHead
 from tai_autonomics.domain.tenant.state import TenantState, entitlement_of, recounted
 
 
@@ -41,9 +41,9 @@ class Bounds(Struct, frozen=True):
 
 
 class Subject(Struct, frozen=True, gc=False):
-    """What a command is about. A receipt's id is its seq."""
+    """What a command is about. A receipt's id is its seq, a ledger's its ULID."""
 
-    kind: Literal["entitlement", "quota", "receipt"]
+    kind: Literal["entitlement", "quota", "receipt", "ledger"]
     id: str
 
 
@@ -65,7 +65,8 @@ def decide(command: Command, state: TenantState, *, now: Moment, plans: Plans, b
     """
     The answer to the command at `now`, which is never earlier than the last decision's time.
 
-    The caller decides first what `next_timer(state, now)` names, until that is nothing.
+    The caller decides first what `next_timer(state, now)` names, until that is nothing; but a Restore goes before all,
+    because time passes on in a ledger only after it is said that it was restored.
     """
     match command:
         case Consume():
@@ -78,6 +79,8 @@ def decide(command: Command, state: TenantState, *, now: Moment, plans: Plans, b
             return _elapse(command, state, now, plans)
         case Erase():
             return _erase(command, state, plans)
+        case Restore():
+            return _restore(command, state, plans)
         case _:
             return _change(command, state, now, plans, bounds)
 
@@ -143,6 +146,12 @@ def _elapse(timer: EntitlementTimer, state: TenantState, now: Moment, plans: Pla
 def _erase(command: Erase, state: TenantState, plans: Plans) -> Decision:
     events = _with_plan((PartErased(command.seq, command.part),), state, effective_plan(state, plans))
     return Decision(Subject("receipt", str(command.seq)), None, None, (), Accepted(events))
+
+
+def _restore(command: Restore, state: TenantState, plans: Plans) -> Decision:
+    restored = LedgerRestored(RestoredHead(command.seq, command.hash))
+    events = _with_plan((restored,), state, effective_plan(state, plans))
+    return Decision(Subject("ledger", command.ledger), None, None, (), Accepted(events))
 
 
 def _concluded(

@@ -1,5 +1,7 @@
 """Everything that can have happened to a tenant."""
 
+from msgspec import Struct
+
 from tai_autonomics.domain.decider import Recorded
 from tai_autonomics.domain.entitlement import EntitlementEvent
 from tai_autonomics.domain.identifiers import PlanName
@@ -13,6 +15,23 @@ class PartErased(Recorded, frozen=True):
     part: str
 
 
+class RestoredHead(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """The newest receipt that a backup held of a ledger."""
+
+    seq: int
+    hash: str
+
+
+class LedgerRestored(Recorded, frozen=True):
+    """
+    The ledger was brought back from a backup that ends with `head`.
+
+    Others may have been told of receipts after it that are lost: what they ask for again is decided again.
+    """
+
+    head: RestoredHead
+
+
 class EffectivePlanChanged(Recorded, frozen=True):
     """The highest-ranked plan in service is another one now. None is no plan."""
 
@@ -20,4 +39,4 @@ class EffectivePlanChanged(Recorded, frozen=True):
     plan: PlanName | None = None
 
 
-Event = QuotaEvent | EntitlementEvent | EffectivePlanChanged | PartErased
+Event = QuotaEvent | EntitlementEvent | EffectivePlanChanged | PartErased | LedgerRestored

@@ -24,7 +24,7 @@ from tai_autonomics.domain.entitlement import (
 from tai_autonomics.domain.entitlement import evolve as evolve_entitlement
 from tai_autonomics.domain.quota import QuotaConsumed, QuotaReleased, QuotaReset, ThresholdCrossed
 from tai_autonomics.domain.quota import evolve as evolve_quota
-from tai_autonomics.domain.tenant.events import EffectivePlanChanged, Event, PartErased
+from tai_autonomics.domain.tenant.events import EffectivePlanChanged, Event, LedgerRestored, PartErased
 from tai_autonomics.domain.tenant.state import TenantState, entitlement_of, recounted
 from tai_autonomics.domain.tenant.timers import due_of, earliest, moved
 
@@ -35,7 +35,7 @@ def evolve(state: TenantState, event: Event) -> TenantState:
         case QuotaConsumed() | QuotaReleased() | QuotaReset() | ThresholdCrossed():
             quotas = {**state.quotas, event.quota: evolve_quota(state.quotas.get(event.quota), event)}
             return TenantState(state.plan, state.entitlements, state.in_service, quotas, state.timers, state.due)
-        case EntitlementVerified() | PartErased():
+        case EntitlementVerified() | PartErased() | LedgerRestored():
             return state
         case EffectivePlanChanged():
             return replace(state, plan=event.plan)

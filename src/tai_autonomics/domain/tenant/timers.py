@@ -30,7 +30,7 @@ from tai_autonomics.domain.entitlement import (
 )
 from tai_autonomics.domain.moments import Moment
 from tai_autonomics.domain.quota import QuotaConsumed, QuotaReleased, QuotaReset, ThresholdCrossed
-from tai_autonomics.domain.tenant.events import EffectivePlanChanged, Event, PartErased
+from tai_autonomics.domain.tenant.events import EffectivePlanChanged, Event, LedgerRestored, PartErased
 
 TIMER_KINDS: Final[tuple[TimerKind, ...]] = get_args(TimerKind)
 
@@ -68,6 +68,7 @@ def due_of(event: Event) -> tuple[SetTimer | SettleTimer, ...]:
             | ThresholdCrossed()
             | EffectivePlanChanged()
             | PartErased()
+            | LedgerRestored()
             | EntitlementVerified()
             | EntitlementRequested()
             | EntitlementSuspended()

@@ -7,6 +7,7 @@ SQLite, the embedded default: one writing process, one file, or none (`None`: a 
     ├── checkpoints  moving the journal into the file, out of the writer's way
     ├── files        opening: directory, lock, settings, schema
     └── statements   the SQL
+    backup       a copy beside the writer, and a copy put in its place
 """
 
 from tai_autonomics.stores.sqlite.store import SQLiteStore

@@ -6,7 +6,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from tai_autonomics.ledger.records import Head, Ledger, Part, Quarantined, Receipt, Snapshot
+from tai_autonomics.ledger.records import Erased, Head, Ledger, Part, Quarantined, Receipt, Snapshot
 from tai_autonomics.stores.sqlite import statements as sql
 
 Connection: TypeAlias = sqlite3.Connection
@@ -73,6 +73,10 @@ def tenants(connection: Connection, after: str, limit: int) -> tuple[str, ...]:
 
 def parts(connection: Connection, tenant: str, first: int, last: int) -> tuple[Part, ...]:
     return tuple(Part(*row) for row in connection.execute(sql.SELECT_PARTS, (tenant, first, last)).fetchall())
+
+
+def erased(connection: Connection) -> tuple[Erased, ...]:
+    return tuple(Erased(*row) for row in connection.execute(sql.SELECT_ERASED).fetchall())
 
 
 def has_ready(connection: Connection, now: str) -> bool:

@@ -116,6 +116,20 @@ SELECT_TENANTS: Final = """
     )
     SELECT tenant FROM leap WHERE tenant IS NOT NULL LIMIT :limit
 """
+COUNT_TENANTS: Final = """
+    WITH RECURSIVE leap (tenant) AS (
+        SELECT min(tenant) FROM receipts WHERE tenant > :after
+        UNION ALL
+        SELECT (SELECT min(tenant) FROM receipts WHERE tenant > leap.tenant) FROM leap WHERE tenant IS NOT NULL
+    )
+    SELECT count(tenant) FROM leap
+"""
+COUNT_RECEIPTS: Final = "SELECT count(*) FROM receipts"
+SELECT_ERASED: Final = """
+    SELECT r.tenant, r.seq, r.hash, p.name FROM parts AS p CROSS JOIN receipts AS r
+        ON r.tenant = p.tenant AND r.seq = p.seq
+    WHERE p.erased ORDER BY p.id
+"""
 SELECT_PARTS: Final = """
     SELECT seq, name, salt, text FROM parts
     WHERE tenant = ? AND seq BETWEEN ? AND ? AND NOT erased ORDER BY seq, name

@@ -1,0 +1,63 @@
+"""`restore`: bring the embedded store back from a backup."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from tai_autonomics.cli.loop import complete
+from tai_autonomics.cli.options import AsJson, Backups, DataDir, Quiet, StoreUrl, backups_of, settings_of
+from tai_autonomics.cli.output import Output, counted, fail
+from tai_autonomics.cli.progress import progress
+from tai_autonomics.cli.statuses import EPILOG
+from tai_autonomics.cli.tree import group
+
+app = group()
+
+
+@app.command(epilog=EPILOG)
+def restore(
+    manifest: Annotated[
+        Path | None, typer.Argument(metavar="[MANIFEST]", help="Which backup; without it, the newest.")
+    ] = None,
+    backups: Backups = None,
+    over: Annotated[
+        bool, typer.Option("--replace", help="Take the place of a store that holds receipts; it is moved aside.")
+    ] = False,
+    store: StoreUrl = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """
+    Bring the embedded store back from a backup, every chain verified; no service may run on it.
+
+    Each ledger's first receipt says that it was restored, and parts that were erased since are erased again. Until all
+    of that is done, nothing in the store's place has changed.
+    """
+    from tai_autonomics.cli import saving, shelf
+
+    started = time.monotonic()
+    output, settings = Output(json=as_json, quiet=quiet), settings_of(store=store, data_dir=data_dir)
+    chosen = manifest or shelf.newest(backups_of(backups, settings))
+    total = shelf.read(chosen).receipts
+    with progress("verifying", total=total, unit="receipts", shown=not quiet) as tell:
+        done = complete(saving.restore(settings, chosen, over=over, tell=tell, started=started))
+    if done.unread is not None:
+        fail(f"what was erased since the last backup in the store that was there is not known: {done.unread}")
+    fit = done.fit
+    output.show(
+        {
+            "manifest": str(chosen),
+            "time": done.content.time,
+            **msgspec.structs.asdict(fit),
+            "aside": None if done.aside is None else str(done.aside),
+            "seconds": round(done.seconds, 3),
+        },
+        f"{chosen}: restored {counted(fit.ledgers, 'ledger')}, {counted(fit.receipts, 'receipt')},"
+        f" every chain verified, as of {done.content.time}, in {done.seconds:.1f} s;"
+        f" {counted(fit.erased, 'part')} erased again",
+        *([] if done.aside is None else [f"what was there is {done.aside}: delete it when you need it no more"]),
+    )

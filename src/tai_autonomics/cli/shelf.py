@@ -1,0 +1,108 @@
+"""
+Where backups are kept: for each a file and its manifest, and one list of every erasure so far.
+
+    tai-20261124T023000.123456Z.db     the copy
+    tai-20261124T023000.123456Z.json   its manifest, written last: without it there is no backup
+    erasures.jsonl                     survives the loss of the live store; only ever grows
+"""
+
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from tai_autonomics.cli.moving import target
+from tai_autonomics.errors import BrokenBackup
+from tai_autonomics.ledger.records import Erased
+
+CHUNK_BYTES: Final = 1024 * 1024
+MANIFEST_BYTES_MAX: Final = 64 * 1024
+ERASURES: Final = "erasures.jsonl"
+
+
+class Manifest(Struct, frozen=True, kw_only=True):
+    """What a backup holds: everything that was durable at `time`. `newest` is its newest receipt's time."""
+
+    v: int = 1
+    store: str
+    schema: int
+    time: str
+    newest: str | None
+    ledgers: int
+    receipts: int
+    file: str
+    bytes: int
+    sha256: str
+
+
+def name_of(time: str) -> str:
+    """The name of a backup of that time, without a suffix; the order of names is the order of times."""
+    return "tai-" + time.replace("-", "").replace(":", "")
+
+
+def newest(directory: Path) -> Path:
+    """The manifest of the newest backup. Raises BrokenBackup when there is none."""
+    found = sorted(directory.glob("tai-*.json"))
+    if not found:
+        raise BrokenBackup(f"{directory}: no backup is there")
+    return found[-1]
+
+
+def read(manifest: Path) -> Manifest:
+    """Raises BrokenBackup, OSError."""
+    try:
+        with manifest.open("rb") as opened:
+            read_ = msgspec.json.decode(opened.read(MANIFEST_BYTES_MAX), type=Manifest)
+    except msgspec.DecodeError as error:
+        raise BrokenBackup(f"{manifest} is not a backup's manifest: {error}") from error
+    if read_.v != 1 or Path(read_.file).name != read_.file:
+        raise BrokenBackup(f"{manifest} is not a manifest that this release reads")
+    return read_
+
+
+def write(manifest: Path, content: Manifest) -> None:
+    with target(manifest) as file:
+        file.write(msgspec.json.format(msgspec.json.encode(content)) + b"\n")
+
+
+def digest(file: Path) -> str:
+    found = sha256()
+    with file.open("rb") as opened:
+        while chunk := opened.read(CHUNK_BYTES):
+            found.update(chunk)
+    return found.hexdigest()
+
+
+def fetch(manifest: Path, content: Manifest, to: Path) -> None:
+    """Copy the backup's file to `to`, which is not there yet. Raises BrokenBackup when it is another one."""
+    found, file = sha256(), manifest.with_name(content.file)
+    to.touch(mode=0o600, exist_ok=False)
+    with file.open("rb") as source, to.open("wb") as copy:
+        while chunk := source.read(CHUNK_BYTES):
+            found.update(chunk)
+            copy.write(chunk)
+    if found.hexdigest() != content.sha256:
+        raise BrokenBackup(f"{file} is not the file that its manifest names: its SHA-256 is {found.hexdigest()}")
+
+
+def erasures(directory: Path) -> tuple[Erased, ...]:
+    """Every erasure so far, oldest first; none where there is no list. Raises BrokenBackup."""
+    file = directory / ERASURES
+    try:
+        text = file.read_bytes() if file.exists() else b""
+        return tuple(msgspec.json.decode(line, type=Erased) for line in text.splitlines())
+    except msgspec.DecodeError as error:
+        raise BrokenBackup(f"{file} is not a list of erasures: {error}") from error
+
+
+def add_erasures(directory: Path, more: Iterable[Erased]) -> tuple[Erased, ...]:
+    """The list, with those that it lacks added."""
+    before = erasures(directory)
+    every = tuple(dict.fromkeys((*before, *more)))
+    if every != before:
+        with target(directory / ERASURES) as file:
+            file.writelines(msgspec.json.encode(each) + b"\n" for each in every)
+    return every
