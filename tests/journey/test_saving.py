@@ -68,7 +68,7 @@ def test_what_was_answered_before_a_backup_under_load_is_there_after_a_kill_and_
     (restored,) = documents(tai("restore", "--json", *place))
     assert (restored["ledgers"], restored["receipts"]) == (len(TENANTS), made["receipts"])
 
-    with service.start(), service.client() as client:
+    with service, service.client() as client:
         for number, (key, hash_) in enumerate(sorted(before.items())):
             tenant = TENANTS[int(key[1:]) % len(TENANTS)]
             body = {"operation": "consume", "quota": "api_calls", "amount": 1, "request_id": key}
