@@ -47,6 +47,13 @@ def evenly(directory: Path, count: int) -> TenantsFile:
     return _draw(directory / f"evenly-{count}.txt", [1.0] * count)
 
 
+def in_turn(directory: Path, count: int) -> TenantsFile:
+    """Every tenant once, in the order of rank."""
+    path = directory / f"in-turn-{count}.txt"
+    path.write_text("".join(f"{rank:06d}\n" for rank in range(count)))
+    return TenantsFile(path, count)
+
+
 def zipf(directory: Path, count: int, *, s: float) -> TenantsFile:
     """The tenant of rank r (from 1) as likely as 1 / r^s."""
     return _draw(directory / f"zipf-{count}.txt", zipf_weights(count, s=s))

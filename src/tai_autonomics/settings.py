@@ -113,12 +113,27 @@ def _parse_store(text: str) -> str:
     if text.startswith("firestore://"):
         firestore_database(text)
         return text
-    if text.startswith(("postgresql://", "postgres://")):
-        raise ValueError("names an engine that this release does not have")
+    if text.startswith(POSTGRESQL):
+        return _parse_postgresql(text)
     if not text.startswith("sqlite://"):
         raise ValueError("has an unknown scheme")
     if text != IN_MEMORY and not re.fullmatch(r"sqlite:///[^?#\0]+", text):
         raise ValueError("does not name a file")
+    return text
+
+
+_POSTGRESQL_URL: Final = re.compile(
+    r"""postgres(ql)?:// ([^/?#@\s]*@)? (HOST(,HOST)*)? /[^/?#@\s]+ (\?OPTION(&OPTION)*)?""".replace(
+        "HOST", r"(\[[0-9A-Fa-f:.]+\] | [A-Za-z0-9._-]+)(:[0-9]{1,5})?"
+    ).replace("OPTION", r"[a-z_]+=[^&\#\s]*"),
+    re.VERBOSE | re.ASCII,
+)
+
+
+def _parse_postgresql(text: str) -> str:
+    """So narrow because a password in a wrong place would be quoted by the driver and shown by `config`."""
+    if not _POSTGRESQL_URL.fullmatch(text):
+        raise ValueError("does not name a database, or holds a character that a URL writes as %XX")
     return text
 
 
@@ -132,10 +147,15 @@ def firestore_database(url: str) -> tuple[str, str]:
 
 _PROJECT: Final = r"(?:[a-z0-9.-]{1,64}:)?[a-z][a-z0-9-]{4,28}[a-z0-9]"
 IN_MEMORY: Final = "sqlite://:memory:"
+POSTGRESQL: Final = ("postgresql://", "postgres://")
 _PATH: Final = Form("a path", _parse_path)
 _HOST: Final = _text(r"[A-Za-z0-9.:-]{1,253}", "an address or a host name")
 _NAME_OF_ISSUER: Final = _text(r"[\x21-\x7e]{1,255}", "1 to 255 printable ASCII characters without a space")
-_STORE: Final = Form("sqlite:///path (sqlite:////path from the root) or firestore://project/database", _parse_store)
+_STORE: Final = Form(
+    "sqlite:///path (sqlite:////path from the root), postgresql://user:password@host:port/database?option=value"
+    " or firestore://project/database",
+    _parse_store,
+)
 _MEBIBYTE: Final = 1024 * 1024
 
 
@@ -158,6 +178,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     store_url: Annotated[
         str,
         Setting("STORE_URL", _STORE, "sqlite:///{TAI_DATA_DIR}/tai.db", "Where receipts rest.", secret=True),
+    ]
+    postgres_connections_max: Annotated[
+        int,
+        Setting(
+            "TAI_POSTGRES_CONNECTIONS_MAX",
+            _whole(2, 1_000, "connections"),
+            "10",
+            "What one instance opens to PostgreSQL at most; all instances together stay below its `max_connections`.",
+        ),
     ]
     firestore_emulator_host: Annotated[
         str | None,
@@ -345,6 +374,15 @@ class Settings(Struct, frozen=True, kw_only=True):
             _seconds(1, 3600),
             "60",
             "With our clock further off, nothing is sealed: 503 `clock_untrusted`.",
+        ),
+    ]
+    state_age_seconds_max: Annotated[
+        float,
+        Setting(
+            "TAI_STATE_AGE_SECONDS_MAX",
+            _seconds(0, 3600),
+            "1",
+            "On a store that several instances write: a check from an older state asks the store first.",
         ),
     ]
     timer_poll_seconds: Annotated[
@@ -551,7 +589,7 @@ def _masked(value: object, setting: Setting) -> str:
         case float():
             return f"{value:g}"
         case str() if setting.secret:
-            return re.sub(r"//[^/@]*@", "//***@", value)
+            return re.sub(r"([?&](?:ssl)?password=)[^&]*", r"\1***", re.sub(r"//[^/@]*@", "//***@", value))
         case _:
             return str(value)
 
@@ -561,5 +599,5 @@ def require_a_disk_that_lasts(settings: Settings, environ: Mapping[str, str]) ->
     if environ.get("K_SERVICE") and settings.store_url.startswith("sqlite://"):
         raise InvalidSetting(
             "STORE_URL: an embedded store is lost with its instance on Cloud Run (K_SERVICE is set);"
-            " allowed here: firestore://project/database"
+            " allowed here: the URL of a shared store, postgresql://… or firestore://project/database"
         )

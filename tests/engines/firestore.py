@@ -2,11 +2,14 @@
 
 import atexit
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from functools import cache, partial
 from itertools import count
@@ -116,6 +119,16 @@ class Emulator:
             self._process.kill()
             self._process.wait(STOP_SECONDS_MAX)
             self._end()
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """It answers nothing meanwhile, and then all that it was asked."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def _end(self) -> None:
         self._process = None

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
+from tests.journey.stores import environ_of
 
 START_SECONDS_MAX = 30
 STOP_SECONDS_MAX = 20
@@ -37,7 +38,7 @@ class Service:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, "TAI_METRICS_ADDRESS": "off", **self._environ},
+            env={**os.environ, "TAI_METRICS_ADDRESS": "off", **environ_of(self.data_dir), **self._environ},
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

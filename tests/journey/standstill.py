@@ -4,12 +4,15 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from threading import Event
 from typing import Final
 
 import httpx
+import psycopg
+from tests.engines import firestore
 from tests.journey.service import Service
+from tests.journey.stores import STORE, environ_of
 
 SECONDS_MAX: Final = 20
 _MOMENT: Final = Event()
@@ -17,13 +20,25 @@ _MOMENT: Final = Event()
 
 @contextmanager
 def held(service: Service) -> Iterator[None]:
-    """The file's write lock is ours: an append waits for it, for five seconds at most."""
-    connection = sqlite3.connect(service.data_dir / "tai.db", isolation_level=None, timeout=SECONDS_MAX)
-    try:
-        connection.execute("BEGIN IMMEDIATE")
+    """Nobody else writes a receipt meanwhile: an append waits, for a few seconds at most, and SQL's reads go on."""
+    if STORE == "firestore":
+        with firestore.emulator().standing_still():
+            yield
+        return
+    with closing(_postgresql(service) if STORE == "postgresql" else _sqlite(service)):
         yield
-    finally:
-        connection.close()
+
+
+def _sqlite(service: Service) -> sqlite3.Connection:
+    connection = sqlite3.connect(service.data_dir / "tai.db", isolation_level=None, timeout=SECONDS_MAX)
+    connection.execute("BEGIN IMMEDIATE")
+    return connection
+
+
+def _postgresql(service: Service) -> psycopg.Connection[tuple[object, ...]]:
+    connection = psycopg.connect(environ_of(service.data_dir)["STORE_URL"])
+    connection.execute("LOCK TABLE receipts IN EXCLUSIVE MODE")
+    return connection
 
 
 def until(holds: Callable[[], bool], *, what: str, seconds: float = SECONDS_MAX) -> None:

@@ -17,6 +17,8 @@ import pytest
 from tests.journey.service import Service
 from tests.unit.cli.exports import exported, ledger
 
+pytestmark = pytest.mark.embedded
+
 COMMAND = [sys.executable, "-m", "tai_autonomics"]
 SECONDS_MAX = 60
 LAST_LINE = "Ctrl-C stops it.\n"

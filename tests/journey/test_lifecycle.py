@@ -1,6 +1,7 @@
 """One tenant from its first request to its end, over real HTTP, through a restart, to an independent verifier."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from typing import Any
 
 import httpx
 from tests.journey.service import Service
+from tests.journey.stores import environ_of
 
 VERIFIER = Path(__file__).parent.parent / "independent_verifier.py"
 
@@ -21,9 +23,11 @@ def marketplace(client: httpx.Client, key: str, **body: object) -> httpx.Respons
 
 
 def cli(service: Service, *arguments: str) -> subprocess.CompletedProcess[str]:
-    store = f"sqlite:///{service.data_dir}/tai.db"
-    command = [sys.executable, "-m", "tai_autonomics", *arguments, "--store", store]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    environ = environ_of(service.data_dir)
+    command = [sys.executable, "-m", "tai_autonomics", *arguments, "--store", environ["STORE_URL"]]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, **environ}
+    )
 
 
 def until_a_timer_was_decided(client: httpx.Client, *, seconds: float = 15) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """
 Ten thousand concurrent mixed requests from 50 tenants, a third of them duplicates and reordered, over real HTTP.
 
+On a store that instances share, several of them take the load, and some commands are sent to two at the same moment.
+
 The model is sequential and knows nothing of lanes: it takes the receipts in the order of each ledger and says what a
 plain loop over the same commands would have decided; the answers must be those receipts.
 """
@@ -9,6 +11,7 @@ import asyncio
 import json
 import random
 from collections import defaultdict
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +19,16 @@ import httpx
 import pytest
 from tests.journey.ledgers import exported
 from tests.journey.service import Service
+from tests.journey.stores import STORE
+from tests.sizes import size
 
 from tai_autonomics.ledger.chain import verify
 
 REQUESTS = 10_000
+REQUESTS_SHARED = 3_000
+INSTANCES = {"sqlite": (1,), "postgresql": (1, 2, 4), "firestore": (1, 2)}
+TWICE_EVERY = 10
+"""Each such command is sent twice at the same moment, to two instances where there are two."""
 TENANTS = 50
 SENDERS = 100
 LIMIT = 25
@@ -62,17 +71,17 @@ class Model:
         return "ok"
 
 
-def commands() -> list[dict[str, Any]]:
+def commands(requests: int) -> list[dict[str, Any]]:
     """Mixed commands, each third one a repeat of an earlier one, in an order that is not theirs."""
     chance = random.Random(20_261_124)
     fresh = []
-    for number in range(REQUESTS * 2 // 3):
+    for number in range(requests * 2 // 3):
         action = chance.choices(
             ("grant", "verify", "consume", "release", "suspend", "resume"), (5, 25, 40, 20, 4, 6), k=1
         )[0]
         tenant = f"tenant-{chance.randrange(TENANTS)}"
         fresh.append({"key": f"k{number}", "tenant": tenant, "action": action, "amount": chance.randint(1, 4)})
-    repeats = chance.choices(fresh, k=REQUESTS - len(fresh))
+    repeats = chance.choices(fresh, k=requests - len(fresh))
     mixed = [*fresh, *repeats]
     window = 400
     for start in range(0, len(mixed), window):
@@ -93,27 +102,45 @@ async def send(client: httpx.AsyncClient, command: dict[str, Any]) -> httpx.Resp
     return await client.post("/marketplace", json=body, headers=key)
 
 
-async def send_all(service: Service, mixed: list[dict[str, Any]]) -> list[tuple[dict[str, Any], httpx.Response]]:
+async def send_all(services: list[Service], mixed: list[dict[str, Any]]) -> list[tuple[dict[str, Any], httpx.Response]]:
     answers: list[tuple[dict[str, Any], httpx.Response]] = []
-    rest = iter(mixed)
-    headers = {"Authorization": f"Bearer {service.admin_token}"}
+    rest = enumerate(mixed)
+    headers = {"Authorization": f"Bearer {services[0].admin_token}"}
     limits = httpx.Limits(max_connections=SENDERS)
-    async with httpx.AsyncClient(base_url=service.url, headers=headers, timeout=60, limits=limits) as client:
+    async with AsyncExitStack() as open_clients:
+        clients = [
+            await open_clients.enter_async_context(
+                httpx.AsyncClient(base_url=service.url, headers=headers, timeout=60, limits=limits)
+            )
+            for service in services
+        ]
 
         async def sender() -> None:
-            for command in rest:
-                answers.append((command, await send(client, command)))
+            for number, command in rest:
+                first = number % len(clients)
+                asked = [first, (first + 1) % len(clients)] if number % TWICE_EVERY == 0 else [first]
+                for answer in await asyncio.gather(*(send(clients[each], command) for each in asked)):
+                    answers.append((command, answer))
 
         await asyncio.gather(*(sender() for _ in range(SENDERS)))
     return answers
 
 
 @pytest.mark.timeout(600)
-def test_no_decision_differs_from_a_plain_sequential_model(tmp_path: Path) -> None:
-    mixed = commands()
-    with Service(tmp_path) as service:
-        answers = asyncio.run(send_all(service, mixed))
-    lines = exported(tmp_path)
+@pytest.mark.parametrize("instances", INSTANCES[STORE])
+def test_no_decision_differs_from_a_plain_sequential_model(tmp_path: Path, instances: int) -> None:
+    mixed = commands(REQUESTS if STORE == "sqlite" else size(short=REQUESTS_SHARED, full=REQUESTS))
+    with ExitStack() as started:
+        # One after another: the first makes the keys that all of them use.
+        services = [started.enter_context(Service(tmp_path)) for _ in range(instances)]
+        answers = asyncio.run(send_all(services, mixed))
+    check(exported(tmp_path), mixed, answers)
+
+
+def check(
+    lines: list[bytes], mixed: list[dict[str, Any]], answers: list[tuple[dict[str, Any], httpx.Response]]
+) -> None:
+    """The chains verify, each decision is the model's, and each answer is a receipt of its command."""
     verify(lines, {})
 
     by_key = {command["key"]: command for command in mixed}
@@ -131,7 +158,7 @@ def test_no_decision_differs_from_a_plain_sequential_model(tmp_path: Path) -> No
             claimed.add(command["key"])
         ledger[command["key"]].append(shown["hash"])
 
-    assert len(answers) == REQUESTS
+    assert len(answers) == len(mixed) + len(mixed[::TWICE_EVERY])
     assert {answer.status_code for _, answer in answers} <= {200, 403, 409, 422, 429}
     for command, answer in answers:
         assert answer.json()["hash"] in ledger[command["key"]], (command, answer.text)

@@ -208,6 +208,7 @@ def test_an_instance_over_capacity_is_a_429_and_keeps_nothing(tmp_path: Path) ->
     assert quarantined(tmp_path) == []
 
 
+@pytest.mark.embedded
 def test_while_the_store_cannot_be_written_all_is_to_be_sent_again_and_then_nothing_is_done_twice(
     tmp_path: Path,
 ) -> None:

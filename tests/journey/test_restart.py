@@ -195,6 +195,7 @@ def still_counts(client: httpx.Client, key: str) -> None:
 # ---- two processes
 
 
+@pytest.mark.embedded
 def test_a_second_process_on_the_same_data_is_refused_in_one_clear_line(tmp_path: Path) -> None:
     serve = [sys.executable, "-m", "tai_autonomics", "serve", "--port", "0", "--host", "127.0.0.1"]
     with Service(tmp_path) as service, service.client() as client:
@@ -286,12 +287,14 @@ def fails_and_recovers(service: Service, spoil: Callable[[], Any]) -> None:
         assert repeated(lambda: client.post("/pubsub", json=push)).status_code == 200
 
 
+@pytest.mark.embedded
 def test_while_nothing_can_be_written_it_answers_503_and_then_goes_on_without_a_restart(tmp_path: Path) -> None:
     with Service(tmp_path, environ={"TAI_REQUEST_SECONDS_MAX": "1"}) as service:
         fails_and_recovers(service, lambda: nothing_can_be_written(service))
     verify(exported(tmp_path), {})
 
 
+@pytest.mark.embedded
 def test_on_a_full_disk_it_answers_503_and_goes_on_when_there_is_room_again(small_disk: Path) -> None:
     with Service(small_disk / "data", environ={"TAI_REQUEST_SECONDS_MAX": "1"}) as service:
         fails_and_recovers(service, lambda: full(small_disk))

@@ -147,7 +147,14 @@ def test_a_number_is_plain_digits_within_its_bounds(port: str) -> None:
         ("STORE_URL", "sqlite:///a?mode=ro"),
         ("STORE_URL", "sqlite://:memory:"),
         ("STORE_URL", "mysql://u:hunter2@h/db"),
-        ("STORE_URL", "postgresql://u:hunter2@h/db"),
+        ("STORE_URL", "postgresql://u:hunter2@h"),
+        ("STORE_URL", "postgresql://u:hunter2/db"),
+        ("STORE_URL", "postgresql://u:hun@ter2@h/db"),
+        ("STORE_URL", "postgresql://u:hunter2/x@h/db"),
+        ("STORE_URL", "postgresql://h:54321a/db?password=hunter2"),
+        ("STORE_URL", "postgresql://h/db?p%61ssword=hunter2"),
+        ("STORE_URL", "postgresql://h/db?password=hunter2#"),
+        ("TAI_POSTGRES_CONNECTIONS_MAX", "1"),
         ("STORE_URL", "firestore://"),
         ("STORE_URL", "firestore://Project"),
         ("STORE_URL", "firestore://project/x"),
@@ -276,6 +283,34 @@ def test_what_is_shown_can_be_set_again() -> None:
     values = as_shown(Settings.load({"PORT": "81", "TAI_DATA_DIR": "/data"}))
     again = Settings.load(values)
     assert as_shown(again) == values
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql:///db",
+        "postgresql://h/db",
+        "postgresql://u@h:5432/db",
+        "postgres://u:p%40ss@h1:5432,[::1]:5433/db?target_session_attrs=read-write&sslmode=verify-full",
+        "postgresql:///db?host=/var/run/postgresql",
+    ],
+)
+def test_a_postgresql_url_may_be_of_any_form_that_names_a_database(url: str) -> None:
+    assert Settings.load({"STORE_URL": url}).settings.store_url == url
+
+
+@pytest.mark.parametrize(
+    ("url", "shown_as"),
+    [
+        ("postgresql://u:hunter2@h/db", "postgresql://***@h/db"),
+        (
+            "postgresql://h/db?sslpassword=hunter2&password=hunter2&user=u",
+            "postgresql://h/db?sslpassword=***&password=***&user=u",
+        ),
+    ],
+)
+def test_a_password_of_postgresql_is_masked_wherever_it_stands(url: str, shown_as: str) -> None:
+    assert as_shown(Settings.load({"STORE_URL": url}))["STORE_URL"] == shown_as
 
 
 def test_a_password_in_a_url_is_masked() -> None:

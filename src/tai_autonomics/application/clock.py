@@ -1,7 +1,8 @@
 """
 The clock that seals: the only time that governors see.
 
-A wall clock may jump. Where the store has no clock of its own, one that moved against the monotonic clock by more than
+A wall clock may jump. Where the store has a clock, it is the judge: one that is further from it than the allowed skew
+seals nothing. Where the store has none, one that moved against the monotonic clock by more than
 the allowed skew, or that lies that far behind the newest receipt, seals nothing: one receipt from the year 2099 would
 pin its ledger there.
 
@@ -28,6 +29,7 @@ class SealingClock:
         self._wall_start = clock.now()
         self._monotonic_start = clock.monotonic()
         self._floor = Moment("")
+        self._ahead_of_store = 0.0
         self._trusted_from = self._trusted_to = self._wall_start
 
     def monotonic(self) -> float:
@@ -40,6 +42,20 @@ class SealingClock:
         self._floor = max(self._floor, floor)
         self._trusted_to = self._trusted_from
 
+    def compare_with_store(self, store: datetime, asked: float) -> None:
+        """
+        The store's clock showed `store` at some moment since `asked` (monotonic seconds).
+
+        Only what no such moment can explain counts as a difference. From a clock that agrees, steps are measured anew:
+        one that was set right is trusted again.
+        """
+        wall, monotonic = self._clock.now(), self._clock.monotonic()
+        ahead, took = (wall - store).total_seconds(), monotonic - asked
+        self._ahead_of_store = ahead if ahead < 0 else max(ahead - took, 0.0)
+        if abs(self._ahead_of_store) <= self._skew_seconds_max:
+            self._wall_start, self._monotonic_start = wall, monotonic
+        self._trusted_from = self._trusted_to = wall
+
     def now(self) -> Moment:
         """Raises ClockUntrusted."""
         wall = self._clock.now()
@@ -49,6 +65,8 @@ class SealingClock:
         return moment
 
     def _compare(self, wall: datetime, moment: Moment) -> None:
+        if abs(self._ahead_of_store) > self._skew_seconds_max:
+            raise ClockUntrusted(f"the clock is {self._ahead_of_store:+.1f} s from the store's")
         moved = (wall - self._wall_start).total_seconds() - (self._clock.monotonic() - self._monotonic_start)
         if abs(moved) > self._skew_seconds_max:
             raise ClockUntrusted(f"the clock moved {moved:+.1f} s against the monotonic clock since the start")

@@ -13,6 +13,7 @@ import asyncio
 from asyncio import Future
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from math import inf
 from typing import Final
 
 from msgspec import Struct
@@ -21,7 +22,7 @@ from tai_autonomics.application.background import Background
 from tai_autonomics.application.callers import Callers
 from tai_autonomics.application.clock import SealingClock
 from tai_autonomics.application.codec import STATE_VERSION, state_to_bytes
-from tai_autonomics.application.lane import Answer, Decided, Durable, Lane, Pending, append_of
+from tai_autonomics.application.lane import Answer, Decided, Durable, Lane, Pending, after, append_of
 from tai_autonomics.application.ports import Entropy, Observer, Store
 from tai_autonomics.application.recent import RecentIds
 from tai_autonomics.application.reconciling import Reconciling
@@ -31,7 +32,7 @@ from tai_autonomics.domain.moments import Moment
 from tai_autonomics.domain.plans import Plans
 from tai_autonomics.domain.tenant import Bounds, decide, name_of, next_timer
 from tai_autonomics.errors import ClockUntrusted, Draining, Overloaded, StoreUnavailable
-from tai_autonomics.ledger.records import Append, Appended, Busy, Conflict, Duplicates, Outcome, Snapshot
+from tai_autonomics.ledger.records import Append, Appended, Busy, Conflict, Duplicates, Outcome, Receipt, Snapshot
 
 __all__ = ["Answer", "Corridor", "CorridorBounds", "Durable", "Submission"]
 
@@ -153,6 +154,27 @@ class Corridor:
             self._rest(lane)
         return durable
 
+    def confirmed_at(self, tenant: str) -> float:
+        """When, in monotonic seconds, its durable state was last known to be all that the store holds."""
+        lane = self._lanes.get(tenant)
+        return -inf if lane is None else lane.confirmed_at
+
+    def confirm(self, tenant: str, durable: Durable, asked: float) -> None:
+        """The store, asked then, held nothing after it."""
+        lane = self._lanes.get(tenant)
+        if lane is not None and lane.durable is durable:
+            lane.confirmed_at = max(lane.confirmed_at, asked)
+
+    def adopt(self, tenant: str, durable: Durable, receipts: tuple[Receipt, ...]) -> Durable:
+        """What is durable after receipts of another writer; its lane goes on from there, unless it is at work."""
+        lane = self._lanes.get(tenant)
+        if lane is None or lane.durable is not durable or lane.status != "live" or lane.sent or lane.decided:
+            return after(receipts, durable)
+        lane.durable = lane.apply(receipts, durable)
+        for receipt in receipts:
+            self._recent.add(receipt)
+        return lane.durable
+
     def wake(self, tenant: str) -> None:
         """Let the tenant's due timers be decided, though nobody calls. Raises Overloaded."""
         if not self._draining:
@@ -224,6 +246,8 @@ class Corridor:
 
     def _rest(self, lane: Lane) -> None:
         """Take note that a lane may have no more work."""
+        if not (lane.sent or lane.decided or lane.waiting):
+            lane.tell_outcome()
         if lane.idle and self._working.get(lane.tenant) is lane:
             del self._working[lane.tenant]
             if not self._working and self._idle is not None and not self._idle.done():
@@ -397,6 +421,8 @@ class Corridor:
             lane = untold[append.tenant]
             self._told(lane, append, outcome)
             del untold[append.tenant]
+            if isinstance(outcome, Appended):
+                lane.confirmed_at = max(lane.confirmed_at, started)
 
         try:
             await self._store.append([append for _, append in batch], tell)
@@ -412,6 +438,7 @@ class Corridor:
             self._pump_soon()
 
     def _told(self, lane: Lane, append: Append, outcome: Outcome) -> None:
+        lane.tell_outcome()
         match outcome:
             case Appended():
                 self._callers.settle(lane, len(lane.sent))

@@ -31,7 +31,7 @@ class Health:
 
     async def probe(self) -> None:
         self._note("store", await self._store_result())
-        self._note("clock", self._clock_result())
+        self._note("clock", await self._clock_result())
 
     def _note(self, check: str, result: str) -> None:
         self._checks[check] = result
@@ -46,9 +46,19 @@ class Health:
             return f"no answer within {PROBE_SECONDS_MAX:g} s"
         return "ok"
 
-    def _clock_result(self) -> str:
+    async def _clock_result(self) -> str:
         try:
+            await self._compare_clocks()
             self._clock.now()
         except ClockUntrusted as error:
             return str(error)
         return "ok"
+
+    async def _compare_clocks(self) -> None:
+        asked = self._clock.monotonic()
+        try:
+            store = await asyncio.wait_for(self._store.now(), PROBE_SECONDS_MAX)
+        except (StoreUnavailable, TimeoutError):
+            return  # the store's own result says so; what was last known of the clock stands
+        if store is not None:
+            self._clock.compare_with_store(store, asked)

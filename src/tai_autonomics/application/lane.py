@@ -80,6 +80,7 @@ class Lane:
     """One tenant's place in the corridor. Only the corridor touches it, on the event loop."""
 
     __slots__ = (
+        "confirmed_at",
         "conflicts",
         "decided",
         "doubted",
@@ -87,6 +88,7 @@ class Lane:
         "failures",
         "ids",
         "opened",
+        "outcome",
         "queued",
         "readers",
         "ready",
@@ -105,6 +107,8 @@ class Lane:
         self.opened: Future[None] | None = opened
         """Done when the ledger has been read; None from then on."""
         self.durable: Durable | None = None
+        self.confirmed_at = -inf
+        """When, in monotonic seconds, the durable state was last known to be all that the store holds."""
         self.ids: dict[str, Pending] = {}
         """Every command of the lane by its id: waiting, decided, sent, or being answered from the store."""
         self.waiting: list[Pending] = []
@@ -118,6 +122,8 @@ class Lane:
         """Conflicts in a row; while there are any, the lane decides no more than one append ahead."""
         self.failures = 0
         """Appends in a row of which nothing could be said."""
+        self.outcome: Future[None] | None = None
+        """While the head is held: done when the append under way has its outcome, or there is nothing to append."""
         self.readers = 0
         self.woken = False
         """Whether its due timers are to be decided though no command waits."""
@@ -144,6 +150,11 @@ class Lane:
     def doubtful(self) -> list[Decided]:
         """The decisions that may be stored."""
         return [*self.sent, *self.decided[: max(self.doubted - len(self.sent), 0)]]
+
+    def tell_outcome(self) -> None:
+        """The append under way has its outcome, or there is none."""
+        if self.outcome is not None and not self.outcome.done():
+            self.outcome.set_result(None)
 
     def give_up(self, error: BaseException) -> None:
         """Its ledger is not read any more: those who wait for that hear the error."""
@@ -188,12 +199,9 @@ class Lane:
 
     def apply(self, receipts: tuple[Receipt, ...], durable: Durable) -> Durable:
         """What is durable after receipts that another writer made, or that were read at the start, in order."""
-        state = durable.state
-        for receipt in receipts:
-            state = fold(evolve, state, events_of(receipt))
-            self.tail_receipts += 1
-            self.tail_bytes += len(receipt.body)
-        return Durable(state, head_of(receipts[-1])) if receipts else durable
+        self.tail_receipts += len(receipts)
+        self.tail_bytes += sum([len(receipt.body) for receipt in receipts])
+        return after(receipts, durable)
 
     def rewind(self) -> list[Pending]:
         """Take back every decision that is not durable; returns the commands that nobody waits for, the rest waits."""
@@ -217,6 +225,14 @@ class Lane:
     def resend(self) -> None:
         """What was sent is to be sent again, the same bytes."""
         self.decided, self.sent = self.sent + self.decided, []
+
+
+def after(receipts: tuple[Receipt, ...], durable: Durable) -> Durable:
+    """Raises LedgerNewerThanCode."""
+    state = durable.state
+    for receipt in receipts:
+        state = fold(evolve, state, events_of(receipt))
+    return Durable(state, head_of(receipts[-1])) if receipts else durable
 
 
 def head_of(receipt: Receipt) -> Head:

@@ -5,6 +5,7 @@ Each docstring is the promise that holds when the call returns; tests/contract h
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
@@ -48,6 +49,16 @@ class Store(Protocol):
         """
         ...
 
+    def held(self, tenant: str) -> AbstractAsyncContextManager[None]:
+        """
+        Keep the tenant's place for this instance while it reads, decides and appends: the first append that is stored
+        inside ends it.
+
+        For fairness only, after lost races: nothing may rest on it. It waits a bounded time for its turn, and then
+        goes on without. A no-op where one process writes. Raises StoreUnavailable on entering.
+        """
+        ...
+
     async def receipts(
         self, tenant: str, after: int, limit: int, *, type: str | None = None, subject: str | None = None
     ) -> tuple[Receipt, ...]:
@@ -77,7 +88,8 @@ class Store(Protocol):
         Due rows whose time has come, the longest due first, each for this caller alone until its lease ends.
 
         `now` only where the engine has no clock. A row leased again and again waits longer each time (it doubles
-        from `seconds` to at most 300 s), so that a failing one does not starve the rest.
+        from `seconds` to at most 300 s), so that a failing one does not starve the rest. An engine with a clock goes
+        by it alone, so that instances whose clocks are apart never hold the same row.
         """
         ...
 

@@ -6,12 +6,21 @@ from itertools import islice
 from msgspec import Struct
 
 from tai_autonomics.application.clock import SealingClock
-from tai_autonomics.application.corridor import Corridor, Durable
+from tai_autonomics.application.corridor import Durable
+from tai_autonomics.application.freshness import Freshness
 from tai_autonomics.application.ports import Caller, Store
 from tai_autonomics.domain.moments import Moment
 from tai_autonomics.domain.plans import Plans, Quota
 from tai_autonomics.domain.quota import QuotaUse, use_at
-from tai_autonomics.domain.tenant import Check, CheckResult, TenantState, after_timers, check, effective_plan
+from tai_autonomics.domain.tenant import (
+    Check,
+    CheckResult,
+    TenantState,
+    after_timers,
+    check,
+    effective_plan,
+    when_stale,
+)
 from tai_autonomics.ledger.records import Part, Receipt
 
 
@@ -28,6 +37,8 @@ class CheckAnswer(Struct, frozen=True, gc=False):
     results: tuple[CheckResult, ...]
     seq: int
     time: Moment
+    stale: bool = False
+    """Whether another instance has written meanwhile cannot be said; the plan's `on_stale` was followed."""
 
 
 class AsOf(Struct, frozen=True, gc=False):
@@ -85,18 +96,22 @@ class TenantListed(Struct, frozen=True, gc=False):
 class Queries:
     """Reads for callers whose rights have been checked."""
 
-    def __init__(self, store: Store, corridor: Corridor, *, clock: SealingClock, plans: Callable[[], Plans]) -> None:
-        self._store, self._corridor, self._clock, self._plans = store, corridor, clock, plans
+    def __init__(self, store: Store, freshness: Freshness, *, clock: SealingClock, plans: Callable[[], Plans]) -> None:
+        self._store, self._freshness, self._clock, self._plans = store, freshness, clock, plans
 
     async def check(self, tenant: str, checks: tuple[Check, ...]) -> CheckAnswer:
         """May this tenant do this? Raises Unavailable when its state cannot be read."""
-        durable = await self._corridor.durable(tenant)
+        fresh = await self._freshness.durable(tenant)
+        durable, plans = fresh.durable, self._plans()
         now = self._as_of(durable)
-        return CheckAnswer(check(checks, durable.state, now=now, plans=self._plans()), durable.head.seq, now)
+        results = check(checks, durable.state, now=now, plans=plans)
+        if fresh.stale:
+            results = when_stale(results, durable.state, now=now, plans=plans)
+        return CheckAnswer(results, durable.head.seq, now, fresh.stale)
 
     async def tenant(self, tenant: str) -> TenantView | None:
         """None for a tenant without a ledger."""
-        durable = await self._corridor.durable(tenant)
+        durable = (await self._freshness.durable(tenant)).durable
         now = self._as_of(durable)
         if durable.head.seq == 0:
             return None

@@ -32,6 +32,10 @@ PAGE_RECEIPTS: Final = 500
 BACKOFF_SECONDS: Final = 0.005
 BACKOFF_SECONDS_MAX: Final = 1.0
 LOADS_AT_ONCE_MAX: Final = 64
+CONFLICTS_BEFORE_HOLD: Final = 3
+"""Conflicts in a row, after which the head is held while the lane decides: for fairness alone."""
+HELD_SECONDS_MAX: Final = 2.0
+"""No head is held longer, whatever becomes of the append."""
 
 
 class Reconciling:
@@ -76,6 +80,7 @@ class Reconciling:
                 async with self._loads:
                     started = self._clock.monotonic()
                     lane.durable = await self._rebuild(lane, await self._store.read(lane.tenant))
+                    lane.confirmed_at = started
                 break
             except StoreUnavailable:
                 self._observer.store_failed("read")
@@ -195,12 +200,42 @@ class Reconciling:
     async def _go_on_later(self, lane: Lane) -> None:
         if lane.conflicts:
             await self._pause(lane.conflicts)
-        self._go_on(lane)
+        if lane.conflicts >= CONFLICTS_BEFORE_HOLD:
+            await self._go_on_held(lane)
+        else:
+            self._go_on(lane)
+
+    async def _go_on_held(self, lane: Lane) -> None:
+        """Read, decide and append once while nobody else can append."""
+        went_on = False
+        try:
+            async with self._store.held(lane.tenant):
+                await self._read_missed(lane)
+                lane.outcome = asyncio.get_running_loop().create_future()
+                went_on = True
+                self._go_on(lane)
+                await asyncio.wait({lane.outcome}, timeout=HELD_SECONDS_MAX)
+        except StoreUnavailable:
+            self._observer.store_failed("held")
+        finally:
+            lane.outcome = None
+        if not went_on:
+            self._go_on(lane)
+
+    async def _read_missed(self, lane: Lane) -> None:
+        """Take up what others wrote before the head was held; what may be the lane's own is left to the append."""
+        if lane.doubted:
+            return
+        while (missed := await self._read_after(lane)) and _follows(missed[0], lane.durable):
+            assert lane.durable is not None
+            self._callers.rewind(lane)
+            lane.durable = self._apply(lane, missed, lane.durable)
 
     # ---- nothing can be said
 
     def ask(self, lane: Lane) -> None:
         """Nothing was said of what the lane sent: the store is asked what it holds."""
+        lane.tell_outcome()
         lane.status = "reconciling"
         lane.doubted = max(lane.doubted, len(lane.sent))
         lane.failures += 1

@@ -21,7 +21,9 @@ from tai_autonomics.cli.tree import group
 from tai_autonomics.errors import InvalidPlans, InvalidSetting, TaiError
 
 if TYPE_CHECKING:
+    from tai_autonomics.application.ports import Store
     from tai_autonomics.settings import Loaded, Settings
+    from tai_autonomics.stores.postgres import Durability
 
 PYTHON_NEEDED: Final = (3, 11)
 PROBE_SECONDS_MAX: Final = 2.0
@@ -78,15 +80,23 @@ def _checks_of(settings: "Settings") -> Iterator[Finding]:
     yield data_directory_is_usable(settings.data_dir)
     yield _attempt("keys", lambda: keys_load(settings))
     yield _attempt("plans", lambda: plans_are_valid(settings))
-    place = Path(settings.store_url.removeprefix("sqlite:///"))
-    if place.exists():
-        yield from complete(_store_checks(settings, place))
-    else:
-        yield Finding("store", ExitStatus.YES, f"{place} is not there yet; the first start makes it")
+    yield from _store_findings(settings)
     answering = _is_answering(settings.host, settings.port)
     yield port_is_free("port", settings.host, settings.port, answering=answering)
     if settings.metrics_address is not None:
         yield port_is_free("metrics port", *settings.metrics_address, answering=answering)
+
+
+def _store_findings(settings: "Settings") -> Iterator[Finding]:
+    from tai_autonomics.settings import POSTGRESQL
+
+    place = Path(settings.store_url.removeprefix("sqlite:///"))
+    if settings.store_url.startswith(POSTGRESQL):
+        yield from complete(_store_checks(settings, "PostgreSQL"))
+    elif place.exists():
+        yield from complete(_store_checks(settings, str(place)))
+    else:
+        yield Finding("store", ExitStatus.YES, f"{place} is not there yet; the first start makes it")
 
 
 def _attempt(check: str, work: Callable[[], str]) -> Finding:
@@ -149,21 +159,47 @@ def plans_are_valid(settings: "Settings") -> str:
     return f"{name}: {', '.join(load(text, name=name).plans)}"
 
 
-async def _store_checks(settings: "Settings", place: Path) -> list[Finding]:
+async def _store_checks(settings: "Settings", place: str) -> list[Finding]:
     """What the store says; no more is asked after the first no."""
     from tai_autonomics.cli.stored import open_store
-    from tai_autonomics.stores.sqlite import SQLiteStore
 
     findings = []
     try:
         async with open_store(settings) as store:
             findings.append(Finding("store", ExitStatus.YES, f"{place} opens"))
-            if isinstance(store, SQLiteStore):
-                findings.append(_integrity(await store.problems()))
+            findings.append(await _soundness(store))
             findings.append(clock_is_plausible(await store.newest_time(), settings.clock_skew_seconds_max))
     except TaiError as error:
         findings.append(Finding("store", status_of(error), str(error)))
     return findings
+
+
+async def _soundness(store: "Store") -> Finding:
+    from tai_autonomics.stores.sqlite import SQLiteStore
+
+    if isinstance(store, SQLiteStore):
+        return _integrity(await store.problems())
+    from tai_autonomics.stores.postgres import PostgresStore
+
+    assert isinstance(store, PostgresStore), "there is no other store"
+    return durability(await store.durability())
+
+
+def durability(found: "Durability") -> Finding:
+    """What an acknowledged receipt survives."""
+    match found.flushes, found.names_standbys, found.standbys:
+        case False, _, _:
+            detail = "fsync or full_page_writes is off: a crash of the server's machine takes acknowledged receipts"
+            return Finding("durability", ExitStatus.WRONG, detail)
+        case _, False, _:
+            detail = "no synchronous standby: acknowledged receipts survive a crash of the server, and not its loss"
+            return Finding("durability", ExitStatus.YES, detail)
+        case _, _, 0:
+            detail = "synchronous_standby_names is set and no such standby is seen: commits may wait for ever"
+            return Finding("durability", ExitStatus.UNCLEAR, detail)
+        case _, _, standbys:
+            detail = f"synchronous standbys: {standbys}; acknowledged receipts survive the loss of the server"
+            return Finding("durability", ExitStatus.YES, detail)
 
 
 def _integrity(problems: tuple[str, ...]) -> Finding:

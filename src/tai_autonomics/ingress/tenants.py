@@ -204,11 +204,12 @@ class CheckShown(Struct, frozen=True):
 
 
 class CheckReply(Struct, frozen=True):
-    """`allowed`: all of them are."""
+    """`allowed`: all of them are. `stale` is there, and true, where the store could not be asked for a newer state."""
 
     allowed: bool
     as_of: AsOf
     results: list[CheckShown]
+    stale: Literal[True] | UnsetType = UNSET
 
 
 class _Peek(Struct, frozen=True):
@@ -241,7 +242,7 @@ async def check(exchange: Exchange, door: FrontDoor) -> Reply:
     answer = await door.queries.check(name, checks)
     results = [_check_shown(result, explain) for result in answer.results]
     allowed = all([result.allowed for result in results])  # noqa: C419  # a list is faster, and this is the hot path
-    return Reply(200, _encode(CheckReply(allowed, AsOf(answer.seq, answer.time), results)))
+    return Reply(200, _encode(CheckReply(allowed, AsOf(answer.seq, answer.time), results, answer.stale or UNSET)))
 
 
 def _has(raw: bytes, quoted: bytes) -> bool:

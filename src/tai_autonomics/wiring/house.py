@@ -13,11 +13,12 @@ from msgspec import Struct
 
 from tai_autonomics.application.clock import SealingClock
 from tai_autonomics.application.corridor import Corridor, CorridorBounds
+from tai_autonomics.application.freshness import Freshness
 from tai_autonomics.application.ports import Clock, Entropy, Observer, Store
 from tai_autonomics.application.queries import Queries
 from tai_autonomics.domain.tenant import Bounds
 from tai_autonomics.errors import InvalidSetting, StoreUnavailable
-from tai_autonomics.settings import IN_MEMORY, Settings, firestore_database
+from tai_autonomics.settings import IN_MEMORY, POSTGRESQL, Settings, firestore_database
 from tai_autonomics.stores.sqlite import SQLiteStore
 from tai_autonomics.telemetry.logs import Logs
 from tai_autonomics.telemetry.metrics import Metrics
@@ -47,6 +48,16 @@ class House(Struct, frozen=True):
 
 async def open_store(settings: Settings, *, read_only: bool = False) -> Store:
     """The store that STORE_URL names. Raises InvalidSetting, StoreUnavailable, LedgerNewerThanCode."""
+    if settings.store_url.startswith(POSTGRESQL):
+        # Imported only where it is named: the driver costs a quarter of a second.
+        from tai_autonomics.stores.postgres import PostgresStore
+
+        return await PostgresStore.open(
+            settings.store_url,
+            read_only=read_only,
+            connections_max=settings.postgres_connections_max,
+            quarantine_max=settings.quarantine_max,
+        )
     if settings.store_url.startswith("firestore://"):
         return await _open_firestore(settings, read_only=read_only)
     path = None if settings.store_url == IN_MEMORY else settings.store_url.removeprefix("sqlite:///")
@@ -81,8 +92,7 @@ async def house(settings: Settings, *, observer: Observer | None = None) -> Asyn
     store = await open_store(settings)
     try:
         sealing_clock = SealingClock(clock, skew_seconds_max=settings.clock_skew_seconds_max)
-        if (newest := await store.newest_time()) is not None:
-            sealing_clock.saw(newest)
+        await _check_clock(sealing_clock, store)
         in_force = PlansInForce(store, clock, settings)
         await in_force.read()
         corridor = Corridor(
@@ -94,14 +104,31 @@ async def house(settings: Settings, *, observer: Observer | None = None) -> Asyn
             domain_bounds=Bounds(settings.entitlements_max, settings.observed_ahead_seconds_max),
             bounds=corridor_bounds(settings),
         )
-        queries = Queries(store, corridor, clock=sealing_clock, plans=in_force)
+        freshness = Freshness(
+            store,
+            corridor,
+            clock=sealing_clock,
+            observer=telling,
+            age_seconds_max=settings.state_age_seconds_max,
+        )
+        queries = Queries(store, freshness, clock=sealing_clock, plans=in_force)
         try:
             yield House(store, corridor, queries, in_force, clock, sealing_clock, entropy, telling)
         finally:
+            await freshness.aclose()
             if not await corridor.close(timeout_seconds=settings.drain_seconds_max * CORRIDOR_SHARE):
                 telling.failed("drain", StoreUnavailable("commands were still under way at the end"))
     finally:
         await store.aclose()
+
+
+async def _check_clock(clock: SealingClock, store: Store) -> None:
+    """Against the store's own clock where it has one, else against the newest receipt."""
+    asked = clock.monotonic()
+    if (theirs := await store.now()) is not None:
+        clock.compare_with_store(theirs, asked)
+    elif (newest := await store.newest_time()) is not None:
+        clock.saw(newest)
 
 
 def corridor_bounds(settings: Settings) -> CorridorBounds:

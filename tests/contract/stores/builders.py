@@ -1,6 +1,7 @@
 """Receipts and appends for store tests: sealed on a real chain, valid by default."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from tai_autonomics.application.ports import Store
@@ -10,10 +11,11 @@ from tai_autonomics.ledger.receipt import seal
 from tai_autonomics.ledger.records import GENESIS, Append, Outcome, Part, Receipt, Snapshot
 
 SALT = bytes(range(32))
+FIRST_DAY = datetime(2026, 11, 24)
 
 
 def moment(second: int) -> str:
-    return f"2026-11-24T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}.000000Z"
+    return f"{FIRST_DAY + timedelta(seconds=second):%Y-%m-%dT%H:%M:%S}.000000Z"
 
 
 def receipt(

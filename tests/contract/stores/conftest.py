@@ -4,17 +4,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from tests.engines import firestore
+from tests.engines import firestore, postgresql
 
 from tai_autonomics.application.ports import Store
 from tai_autonomics.stores.sqlite import SQLiteStore
 
 QUARANTINE_MAX = 3
 
-STORES: dict[str, Callable[[Path], Awaitable[Store]]] = {
-    "sqlite in memory": lambda folder: SQLiteStore.open(None, quarantine_max=QUARANTINE_MAX),
-    "sqlite in a file": lambda folder: SQLiteStore.open(str(folder / "tai.db"), quarantine_max=QUARANTINE_MAX),
-    "firestore": lambda folder: firestore.open_store(quarantine_max=QUARANTINE_MAX),
+STORES: dict[str, Callable[[Path, pytest.FixtureRequest], Awaitable[Store]]] = {
+    "sqlite in memory": lambda folder, request: SQLiteStore.open(None, quarantine_max=QUARANTINE_MAX),
+    "sqlite in a file": lambda folder, request: SQLiteStore.open(str(folder / "tai.db"), quarantine_max=QUARANTINE_MAX),
+    "postgresql": lambda folder, request: postgresql.open_with_clock(
+        request.getfixturevalue("cluster"), quarantine_max=QUARANTINE_MAX
+    ),
+    "firestore": lambda folder, request: firestore.open_store(quarantine_max=QUARANTINE_MAX),
 }
 
 
@@ -25,6 +28,6 @@ def anyio_backend() -> str:
 
 @pytest.fixture(params=STORES)
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    opened = await STORES[request.param](tmp_path)
+    opened = await STORES[request.param](tmp_path, request)
     yield opened
     await opened.aclose()

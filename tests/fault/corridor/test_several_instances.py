@@ -13,6 +13,7 @@ from tests.sizes import size
 from tests.unit.application.faulty_store import FaultyStore, Gate, after, bounds_of, busy, held
 from tests.unit.application.instance import START, HandClock, Instance, consume, decided, ledger, opened, until, verify
 
+from tai_autonomics.application import reconciling
 from tai_autonomics.application.corridor import Answer, CorridorBounds
 from tai_autonomics.domain.entitlement import Grant, Renew, Resume, Revoke, Suspend, Verify
 from tai_autonomics.domain.identifiers import EntitlementId
@@ -68,6 +69,58 @@ async def test_the_other_lanes_of_an_append_do_not_feel_a_conflict(store: Faulty
         answers = await asyncio.gather(one.submit(verify(), tenant="a"), one.submit(verify(), tenant="b"))
     assert [each.receipt.seq for each in answers] == [3, 2]
     assert one.witness.count("conflicted") == 1
+
+
+async def test_after_three_conflicts_the_head_is_held_and_what_came_before_the_hold_is_no_fourth(
+    store: FaultyStore, one: Instance
+) -> None:
+    await one.grant()
+    async with opened(store.real) as other:
+        store.faults.extend(after(lambda: other.submit(verify())) for _ in range(3))
+        store.before_hold = lambda: asyncio.gather(*(other.submit(verify()) for _ in range(600)))
+        first, second = await asyncio.gather(one.submit(consume(1)), one.submit(consume(2)))
+    assert (first.receipt.seq, second.receipt.seq) == (605, 606)
+    assert (one.witness.count("conflicted"), store.holds) == (3, ["acme"])
+    await ledger(store)
+    await one.submit(verify())
+    assert store.holds == ["acme"], "an append that stands ends the row of conflicts"
+
+
+async def test_a_head_that_is_always_busy_is_held_too(store: FaultyStore, one: Instance) -> None:
+    await one.grant()
+    async with opened(store.real) as other:
+        store.faults.extend([busy] * 3)
+        store.before_hold = lambda: other.submit(verify())
+        assert (await one.submit(consume(1))).receipt.seq == 3
+    assert (one.witness.count("conflicted"), store.holds) == (0, ["acme"])
+
+
+async def test_without_a_hold_the_lane_goes_on_all_the_same(store: FaultyStore, one: Instance) -> None:
+    await one.grant()
+    store.faults.extend([busy] * 4)
+    store.failing["held"] = 2
+    assert (await one.submit(consume(1))).receipt.seq == 2
+    assert one.witness.told["store_failed"] == [("held",), ("held",)]
+
+
+async def test_a_hold_ends_when_everyone_who_waited_has_left(
+    store: FaultyStore, one: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciling, "HELD_SECONDS_MAX", 600.0)
+    await one.grant()
+    leaving = one.begin(consume(1))
+    async with opened(store.real) as other:
+
+        async def leave() -> None:
+            leaving.cancel()
+            await asyncio.wait([leaving])
+            await other.submit(verify())
+
+        store.faults.extend([busy] * 3)
+        store.before_hold = leave
+        await until(lambda: store.released)
+    assert (await one.submit(consume(2))).receipt.seq == 3
+    await ledger(store)
 
 
 async def test_many_receipts_missed_are_read_page_by_page(store: FaultyStore, one: Instance) -> None:

@@ -1,5 +1,6 @@
 """Opening Firestore: only when the URL names it, and with a clear word where it cannot be."""
 
+import asyncio
 import subprocess
 import sys
 
@@ -55,6 +56,20 @@ async def test_databases_of_a_project_have_their_ledgers_to_themselves() -> None
 async def test_an_engine_that_does_not_answer_stops_the_start_in_time() -> None:
     with pytest.raises(StoreUnavailable, match="Firestore"):
         await firestore.open_store(emulator=f"127.0.0.1:{free_port()}", timeout_seconds=0.5)
+
+
+async def test_a_first_connection_that_takes_longer_than_a_call_may_does_not_stop_the_start() -> None:
+    emulator = firestore.Emulator().start()
+    try:
+        with emulator.standing_still():
+            opening = asyncio.create_task(
+                firestore.open_store("acme-prod", emulator=emulator.address, timeout_seconds=2.0)
+            )
+            await asyncio.wait([opening], timeout=2.5)
+            assert not opening.done()
+        await (await opening).aclose()
+    finally:
+        emulator.kill()
 
 
 async def test_documents_of_a_later_release_are_never_touched(monkeypatch: pytest.MonkeyPatch) -> None:

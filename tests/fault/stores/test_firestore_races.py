@@ -36,7 +36,7 @@ async def test_processes_that_send_the_same_commands_make_one_chain_with_each_on
 
 def race(project: str, tenants: list[str], commands: int) -> list[tuple[str, ...]]:
     """What every process says that it appended; they begin together."""
-    command = [sys.executable, "-m", "tests.fault.stores.racing", firestore.emulator().address, project]
+    command = [sys.executable, "-m", "tests.fault.stores.racing_firestore", firestore.emulator().address, project]
     processes = [
         subprocess.Popen(
             [*command, str(place), ",".join(tenants), str(commands)],

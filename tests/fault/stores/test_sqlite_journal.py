@@ -1,9 +1,11 @@
 """The journal: erased bytes leave it, it stays bounded under load, and readers do not stop it for good."""
 
 import asyncio
+import os
 import random
 import re
 import sqlite3
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -137,7 +139,7 @@ async def test_the_journal_is_started_over_under_load(tmp_path: Path, monkeypatc
     store = await SQLiteStore.open(str(path))
     heads: dict[str, Receipt | None] = {f"tenant-{number}": None for number in range(20)}
     written = 0
-    for _ in range(size(short=200, full=2_000)):
+    for _ in range(size(short=600, full=2_000)):
         batch: list[Append] = []
         for tenant, head in heads.items():
             following = receipt(tenant, head, padding=700)
@@ -151,6 +153,35 @@ async def test_the_journal_is_started_over_under_load(tmp_path: Path, monkeypatc
     for tenant, head in heads.items():
         await verify(store, tenant, receipts=head.seq if head else 0)
     await store.aclose()
+
+
+async def test_what_was_moved_beside_the_writer_is_durable_before_the_writer_moves_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[tuple[str, str]] = []
+    beside, writer = "tai-sqlite-checkpoints", "tai-sqlite-writer_0"
+    move, flush = checkpoints._passive, os.fsync
+
+    def moving(connection: sqlite3.Connection) -> bool:
+        done.append(("move", threading.current_thread().name))
+        return move(connection)
+
+    def flushing(descriptor: int) -> None:
+        done.append(("flush", threading.current_thread().name))
+        flush(descriptor)
+
+    monkeypatch.setattr(checkpoints, "ROWS_MAX", 1)
+    monkeypatch.setattr(checkpoints, "_passive", moving)
+    monkeypatch.setattr(os, "fsync", flushing)
+    store = await SQLiteStore.open(str(tmp_path / "tai.db"))
+    head: Receipt | None = None
+    while ("move", beside) not in done[:-2]:
+        following = receipt("acme", head)
+        assert await send(store, append("acme", [following], head)) == (Appended(),)
+        head = following
+    await store.aclose()
+    first = done.index(("move", beside))
+    assert done[first : first + 3] == [("move", beside), ("flush", beside), ("move", writer)]
 
 
 async def test_a_checkpoint_that_cannot_be_made_does_not_stop_the_store(

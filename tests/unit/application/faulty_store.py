@@ -2,14 +2,17 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any, TypeAlias
 
 from msgspec.structs import replace
 
 from tai_autonomics.application.ports import Store
+from tai_autonomics.domain.moments import moment_of
 from tai_autonomics.errors import StoreUnavailable
-from tai_autonomics.ledger.records import Append, Busy, Ledger, Outcome, Receipt, StoreBounds
+from tai_autonomics.ledger.records import Append, Busy, Head, Ledger, Outcome, Receipt, StoreBounds
 
 Tell: TypeAlias = Callable[[Append, Outcome], None]
 Fault: TypeAlias = Callable[["FaultyStore", Sequence[Append], Tell], Awaitable[None]]
@@ -42,6 +45,11 @@ class FaultyStore:
         """How many of the next reads of receipts see nothing new, as a read during someone's commit does."""
         self.appends: list[Sequence[Append]] = []
         self.reads: list[str] = []
+        self.clock: Callable[[], datetime] | None = None
+        self.holds: list[str] = []
+        self.released = 0
+        self.before_hold: Callable[[], Awaitable[object]] | None = None
+        """Done while a hold's caller waits in the line for it."""
         self.holding: Gate | None = None
         """Holds every read of a ledger."""
 
@@ -82,8 +90,24 @@ class FaultyStore:
         return await self.real.receipt(tenant, seq)
 
     async def lease(self, limit: int, seconds: float, now: str | None = None) -> Any:
+        """By its own clock, as every shared store."""
         self._fail("lease")
-        return await self.real.lease(limit, seconds, now)
+        assert now is None
+        assert self.clock is not None
+        return await self.real.lease(limit, seconds, moment_of(self.clock()))
+
+    async def heads(self, tenants: Sequence[str]) -> dict[str, Head]:
+        self._fail("heads")
+        return await self.real.heads(tenants)
+
+    @asynccontextmanager
+    async def held(self, tenant: str) -> AsyncIterator[None]:
+        self._fail("held")
+        self.holds.append(tenant)
+        if self.before_hold is not None:
+            await self.before_hold()
+        yield
+        self.released += 1
 
     def _fail(self, verb: str) -> None:
         self.reads.append(verb)

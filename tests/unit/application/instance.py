@@ -9,10 +9,12 @@ from itertools import count
 from typing import Any
 
 from tests.builders import BOUNDS, CALLS, ENT, PRO, plans
+from tests.unit.application.faulty_store import FaultyStore
 
 from tai_autonomics.application.clock import SealingClock
 from tai_autonomics.application.codec import request_digest
 from tai_autonomics.application.corridor import Answer, Corridor, CorridorBounds, Submission
+from tai_autonomics.application.freshness import Freshness
 from tai_autonomics.application.ports import Answered, Store
 from tai_autonomics.application.queries import Queries
 from tai_autonomics.application.timers import Timers
@@ -129,6 +131,8 @@ class Instance:
         domain_bounds: Bounds = BOUNDS,
     ) -> None:
         self.store, self.clock, self.witness = store, clock, Witness()
+        if isinstance(store, FaultyStore) and store.clock is None:
+            store.clock = clock.now
         self.plans = plans_in_force or plans()
         self.entropy = SeededEntropy()
         self.sealing_clock = SealingClock(clock, skew_seconds_max=300)
@@ -141,7 +145,10 @@ class Instance:
             domain_bounds=domain_bounds,
             bounds=bounds or CorridorBounds(),
         )
-        self.queries = Queries(store, self.corridor, clock=self.sealing_clock, plans=lambda: self.plans)
+        self.freshness = Freshness(
+            store, self.corridor, clock=self.sealing_clock, observer=self.witness, age_seconds_max=1
+        )
+        self.queries = Queries(store, self.freshness, clock=self.sealing_clock, plans=lambda: self.plans)
         self.timers = Timers(
             store, self.corridor, clock=self.sealing_clock, observer=self.witness, poll_seconds=CONDITION_SECONDS_MAX
         )
@@ -200,6 +207,7 @@ async def opened(store: Store, clock: HandClock | None = None, **rest: Any) -> A
     try:
         yield instance
     finally:
+        await instance.freshness.aclose()
         await instance.corridor.close(timeout_seconds=CONDITION_SECONDS_MAX)
 
 

@@ -1,5 +1,7 @@
 """The clock that seals, while it can be trusted."""
 
+from datetime import timedelta
+
 import pytest
 from tests.unit.application.instance import START, HandClock
 
@@ -61,3 +63,33 @@ def test_a_receipts_time_is_the_later_of_the_clock_and_the_receipt_before() -> N
     assert sealing.next_time(NOW, plus_seconds(NOW, 300)) == plus_seconds(NOW, 300)
     with pytest.raises(ClockUntrusted):
         sealing.next_time(NOW, plus_seconds(NOW, 300.5))
+
+
+def test_the_stores_clock_is_the_judge_where_it_has_one() -> None:
+    wall, sealing = clocks()
+    asked = wall.monotonic()
+    sealing.compare_with_store(START - timedelta(seconds=301), asked)
+    with pytest.raises(ClockUntrusted, match=r"\+301\.0 s from the store's"):
+        sealing.now()
+    sealing.compare_with_store(START + timedelta(seconds=301), asked)
+    with pytest.raises(ClockUntrusted, match=r"-301\.0 s"):
+        sealing.now()
+    sealing.compare_with_store(START + timedelta(seconds=300), asked)
+    assert sealing.now() == NOW
+
+
+def test_the_time_that_the_stores_answer_took_is_not_held_against_the_clock() -> None:
+    wall, sealing = clocks()
+    asked = wall.monotonic()
+    wall.advance(400)
+    sealing.compare_with_store(START, asked)
+    assert sealing.now() == plus_seconds(NOW, 400)
+
+
+def test_a_clock_that_was_set_right_by_the_stores_word_is_trusted_again() -> None:
+    wall, sealing = clocks()
+    wall.jump(-400)
+    with pytest.raises(ClockUntrusted):
+        sealing.now()
+    sealing.compare_with_store(wall.now(), wall.monotonic())
+    assert sealing.now() == plus_seconds(NOW, -400)

@@ -14,7 +14,7 @@ The governors of one tenant side by side, behind the gates.
 
 from tai_autonomics.domain.decider import name_of
 from tai_autonomics.domain.tenant.asking import effective_plan
-from tai_autonomics.domain.tenant.checking import Check, CheckResult, Limit, check
+from tai_autonomics.domain.tenant.checking import Check, CheckResult, Limit, check, when_stale
 from tai_autonomics.domain.tenant.commands import Command, Erase
 from tai_autonomics.domain.tenant.deciding import Bounds, Decision, Subject, decide
 from tai_autonomics.domain.tenant.elapsing import after_timers, next_timer
@@ -48,4 +48,5 @@ __all__ = [
     "evolve",
     "name_of",
     "next_timer",
+    "when_stale",
 ]

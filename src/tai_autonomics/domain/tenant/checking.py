@@ -1,5 +1,7 @@
 """May the tenant do this? What would be decided, without deciding it."""
 
+from typing import Literal
+
 from msgspec import Struct
 
 from tai_autonomics.domain.gates import (
@@ -38,10 +40,14 @@ class Limit(Struct, frozen=True, gc=False):
 
 
 class CheckResult(Struct, frozen=True):
-    """`reason` is the first failed gate's. `gates` are all that could be asked, also after a failure."""
+    """
+    `reason` is the first failed gate's, or that the state may be an older one.
+
+    `gates` are all that could be asked, also after a failure.
+    """
 
     allowed: bool
-    reason: CheckReason | None
+    reason: CheckReason | Literal["state_is_stale"] | None
     limits: dict[QuotaName, Limit]
     gates: tuple[Passed | Failed, ...]
 
@@ -51,6 +57,16 @@ def check(checks: tuple[Check, ...], state: TenantState, *, now: Moment, plans: 
     current = after_timers(state, now)
     plan = effective_plan(current, plans)
     return tuple(_checked(each, current, plan, now, plans) for each in checks)
+
+
+def when_stale(
+    results: tuple[CheckResult, ...], state: TenantState, *, now: Moment, plans: Plans
+) -> tuple[CheckResult, ...]:
+    """What holds where a newer state may exist: the plan's `on_stale`. Denying keeps the gates as they stood."""
+    plan = effective_plan(after_timers(state, now), plans)
+    if plan is None or plan.on_stale == "allow":
+        return results
+    return tuple(CheckResult(False, each.reason or "state_is_stale", each.limits, each.gates) for each in results)
 
 
 def _checked(asked: Check, state: TenantState, plan: Plan | None, now: Moment, plans: Plans) -> CheckResult:

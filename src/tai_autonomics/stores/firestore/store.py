@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from datetime import datetime
 from typing import Final
 
@@ -35,6 +35,7 @@ BOUNDS: Final = StoreBounds(
 CALLS_AN_APPEND: Final = 3
 """How many calls' time an append may take: what it needs to commit, to examine and to read what it missed."""
 
+OPEN_TRIES_MAX: Final = 3
 FORMAT_PATH: Final = "meta/format"
 
 
@@ -86,11 +87,18 @@ class FirestoreStore:
             chance=chance,
         )
         try:
-            await store._check_format()
+            await store._begin()
         except BaseException:
             await store.aclose()
             raise
         return store
+
+    async def _begin(self) -> None:
+        """The first call makes the connection too, for which a cold machine may need longer than a call has."""
+        for _ in range(OPEN_TRIES_MAX - 1):
+            with suppress(StoreUnavailable):
+                return await self._check_format()
+        return await self._check_format()
 
     async def _check_format(self) -> None:
         found = (await self._engine.get([FORMAT_PATH])).get(FORMAT_PATH)

@@ -1,7 +1,8 @@
 """
 Moving the journal (SQLite's WAL) into the file, out of the writer's way.
 
-    a commit passes the bound --> this thread moves most of it (passive), beside the writer, on its own connection
+    a commit passes the bound --> this thread moves most of it (passive), beside the writer, on its own connection, and
+                                  makes it durable: SQLite itself would leave that to whoever moves the last page
                               --> the writer moves the rest between two commits: with nothing left to move, the next
                                   commit starts the journal over, and it stops growing
     something was erased      --> the writer truncates the journal, again each second until no reader is in the way
@@ -12,7 +13,9 @@ only after a commit that followed the last complete checkpoint, so there is some
 the journal over before this checkpoint is through. Every other one runs in the writer's own thread.
 """
 
+import os
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -25,20 +28,30 @@ from tai_autonomics.stores.sqlite.files import BUSY_SECONDS
 ROWS_MAX: Final = 8_192
 """Receipts between two checkpoints: about 60 MB of journal where every receipt touches index pages of its own."""
 
+NICENESS: Final = 10
+"""Added to this thread's: where cores are few, moving pages gives way to deciding and writing."""
+
 RETRY_SECONDS: Final = 1.0
 """How long the journal may hold what was erased before the next try to truncate it."""
 
 
 class Checkpoints:
-    """One thread. `in_writer` runs work on the writing connection, in its thread, and gives its result."""
+    """
+    One thread. `in_writer` runs work on the writing connection, in its thread, and gives its result.
+
+    `file` is a descriptor of the ledger's file, which must stay open until every connection is closed: closing it
+    would drop the locks that SQLite holds for this process.
+    """
 
     def __init__(
         self,
         connect: Callable[[], sqlite3.Connection],
+        file: int,
         writing: Executor,
         in_writer: Callable[[Callable[[sqlite3.Connection], bool]], bool],
     ) -> None:
         self._connect = connect
+        self._file = file
         self._writing = writing
         self._in_writer = in_writer
         self._rows = 0
@@ -73,11 +86,14 @@ class Checkpoints:
         self._thread.join()
 
     def _run(self) -> None:
+        if sys.platform == "linux":  # the one system where a thread has a niceness of its own
+            with suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         while not self._closing:
             self._wake.wait(RETRY_SECONDS if self._holds_erased else None)
             self._wake.clear()
             # A failure shows in the writes themselves; the next commit past the bound tries again.
-            with suppress(StoreUnavailable, sqlite3.Error):
+            with suppress(StoreUnavailable, sqlite3.Error, OSError):
                 self._move()
 
     def _move(self) -> None:
@@ -94,6 +110,7 @@ class Checkpoints:
             _passive(connection)
         finally:
             connection.close()
+        os.fsync(self._file)
 
     def _finish(self) -> None:
         """In the writer's thread."""

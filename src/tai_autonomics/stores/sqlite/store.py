@@ -9,6 +9,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -50,6 +51,7 @@ class SQLiteStore:
         self._writer: Writer | None = None
         self._checkpoints: Checkpoints | None = None
         self._lock: int | None = None
+        self._file: int | None = None
         self._is_closed = False
 
     @classmethod
@@ -92,7 +94,8 @@ class SQLiteStore:
         self._writer.run(partial(files.migrate, place=self._place))
         if path is not None:
             beside = partial(files.connect, path, cache_kib=files.READER_CACHE_KIB)
-            self._checkpoints = Checkpoints(beside, self._writing, self._writer.run)
+            self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self._checkpoints = Checkpoints(beside, self._file, self._writing, self._writer.run)
 
     def _wrote(self, rows: int, erased: bool) -> None:
         if self._checkpoints is not None:
@@ -112,6 +115,10 @@ class SQLiteStore:
         outcomes = await self._write(lambda writer: writer.append(appends))
         for append, outcome in zip(appends, outcomes, strict=True):
             tell(append, outcome)
+
+    def held(self, tenant: str) -> AbstractAsyncContextManager[None]:
+        """Nothing to do: no other process writes."""
+        return nullcontext()
 
     async def read(self, tenant: str) -> Ledger | None:
         return await self._read(partial(reading.read, tenant=tenant))
@@ -209,9 +216,10 @@ class SQLiteStore:
         if self._writer is not None:
             # The last connection: closing it moves the journal into the file.
             self._writer.close()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        for descriptor in (self._file, self._lock):
+            if descriptor is not None:
+                os.close(descriptor)
+        self._file = self._lock = None
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         writer = self._writer

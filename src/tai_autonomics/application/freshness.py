@@ -1,0 +1,122 @@
+"""
+How old a state may be that a check answers from, on a store that other instances write.
+
+    confirmed a moment ago --> as it is
+    older --> the store's head, one batched read for everyone who waits --> the same: confirmed
+                                                                        --> further: what was missed is applied
+          --> no answer in time: as it is, and stale
+"""
+
+import asyncio
+from asyncio import Future
+from typing import Final
+
+from msgspec import Struct
+
+from tai_autonomics.application.background import Background
+from tai_autonomics.application.clock import SealingClock
+from tai_autonomics.application.codec import prev_of
+from tai_autonomics.application.corridor import Corridor, Durable
+from tai_autonomics.application.ports import Observer, Store
+from tai_autonomics.errors import StoreUnavailable
+from tai_autonomics.ledger.records import GENESIS, Head
+
+COMPARE_SECONDS_MAX: Final = 1.0
+"""A check waits no longer to learn whether its state is the newest."""
+PAGE_RECEIPTS: Final = 500
+
+
+class Fresh(Struct, frozen=True, gc=False):
+    """A durable state. `stale`: whether another instance has changed it meanwhile cannot be said."""
+
+    durable: Durable
+    stale: bool
+
+
+class Freshness:
+    """Answers from memory where it may, and asks the store where it must."""
+
+    def __init__(
+        self, store: Store, corridor: Corridor, *, clock: SealingClock, observer: Observer, age_seconds_max: float
+    ) -> None:
+        self._store, self._corridor, self._clock, self._observer = store, corridor, clock, observer
+        self._age_seconds_max = age_seconds_max
+        self._heads = _Heads(store, observer)
+
+    async def durable(self, tenant: str) -> Fresh:
+        """The tenant's state. Raises Unavailable where none is known."""
+        durable = await self._corridor.durable(tenant)
+        if not self._store.shared:
+            return Fresh(durable, False)
+        asked = self._clock.monotonic()
+        if asked - self._corridor.confirmed_at(tenant) <= self._age_seconds_max:
+            return Fresh(durable, False)
+        try:
+            async with asyncio.timeout(COMPARE_SECONDS_MAX):
+                return Fresh(await self._compared(tenant, durable, asked), False)
+        except (StoreUnavailable, TimeoutError):
+            return Fresh(durable, True)
+
+    async def _compared(self, tenant: str, durable: Durable, asked: float) -> Durable:
+        head = await self._heads.of(tenant)
+        seq, newest = (0, GENESIS) if head is None else (head.seq, head.hash)
+        if durable.head.seq > seq or (durable.head.seq == seq and durable.head.hash != newest):
+            raise self._went_back(tenant)
+        while durable.head.seq < seq:
+            receipts = await self._store.receipts(tenant, durable.head.seq, PAGE_RECEIPTS)
+            if not receipts or prev_of(receipts[0]) != durable.head.hash:
+                raise self._went_back(tenant)
+            durable = self._corridor.adopt(tenant, durable, receipts)
+        self._corridor.confirm(tenant, durable, asked)
+        return durable
+
+    def _went_back(self, tenant: str) -> StoreUnavailable:
+        self._observer.went_back(tenant)
+        return StoreUnavailable("the store holds less than it did")
+
+    async def aclose(self) -> None:
+        await self._heads.aclose()
+
+
+class _Heads:
+    """One batched read of heads at a time; whoever asks while it runs is in the next one."""
+
+    def __init__(self, store: Store, observer: Observer) -> None:
+        self._store = store
+        self._observer = observer
+        self._background = Background(observer)
+        self._waiting: dict[str, Future[Head | None]] = {}
+        self._reading = False
+
+    async def of(self, tenant: str) -> Head | None:
+        """Raises StoreUnavailable."""
+        waiter = self._waiting.get(tenant)
+        if waiter is None:
+            waiter = self._waiting[tenant] = asyncio.get_running_loop().create_future()
+        if not self._reading:
+            self._reading = True
+            self._background.spawn(self._read_all())
+        return await asyncio.shield(waiter)
+
+    async def _read_all(self) -> None:
+        try:
+            while self._waiting:
+                asked, self._waiting = self._waiting, {}
+                await self._read(asked)
+        finally:
+            self._reading = False
+
+    async def _read(self, asked: "dict[str, Future[Head | None]]") -> None:
+        try:
+            heads = await self._store.heads(tuple(asked))
+        except StoreUnavailable as error:
+            self._observer.store_failed("heads")
+            for waiter in asked.values():
+                waiter.set_exception(error)
+                waiter.exception()  # perhaps nobody waits any more
+        else:
+            for tenant, waiter in asked.items():
+                waiter.set_result(heads.get(tenant))
+
+    async def aclose(self) -> None:
+        await self._background.close()

@@ -1,0 +1,152 @@
+"""
+One append of many tenants, in one transaction that no tenant can spoil for another.
+
+    heads that are not there yet are made, in a transaction of their own
+    heads are locked, without waiting       not returned --> Busy, that tenant alone
+    command ids are looked up               held         --> Duplicates
+    heads are compared                      moved on     --> Conflict, with what was missed
+    the rest is stored and committed                     --> Appended
+
+The look-up is a statement of its own, begun when the locks are had: in READ COMMITTED it then sees whatever an earlier
+holder of a lock has committed. Under the locks nothing can come in between, so no statement here can fail for what one
+tenant sent.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import psycopg
+from msgspec import Struct
+from psycopg import AsyncCursor
+
+from tai_autonomics.ledger.records import (
+    Append,
+    Appended,
+    Busy,
+    Conflict,
+    Duplicates,
+    Head,
+    Outcome,
+    Receipt,
+)
+from tai_autonomics.stores.postgres import reading
+from tai_autonomics.stores.postgres import statements as sql
+from tai_autonomics.stores.postgres.connections import CONTENDED, Connection, check_committed, first, roll_back
+
+Tell = Callable[[Append, Outcome], None]
+
+MISSED_MAX: Final = 500
+"""Receipts in one Conflict."""
+
+APPENDED: Final = Appended()
+BUSY: Final = Busy()
+
+
+class Found(Struct, frozen=True):
+    """What the locked heads and the command ids say of the appends."""
+
+    clean: tuple[Append, ...]
+    duplicates: Mapping[str, Duplicates]
+    conflicts: tuple[Append, ...]
+    unlocked: tuple[Append, ...]
+    """No head of theirs was locked."""
+
+
+async def append(connection: Connection, appends: Sequence[Append], tell: Tell, *, locked: bool = False) -> None:
+    """
+    Tell each tenant's outcome. Raises psycopg.Error or StoreUnavailable when nothing can be said of the rest.
+
+    `locked`: the connection is in a transaction that holds the head of the only append (holding.py), which is what
+    `Appended` ends, and nothing else does.
+    """
+    untold = {append.tenant: append for append in appends}
+
+    def tell_once(append: Append, outcome: Outcome) -> None:
+        del untold[append.tenant]
+        tell(append, outcome)
+
+    try:
+        await _append(connection, appends, tell_once, locked)
+    except psycopg.Error as error:
+        await roll_back(connection)
+        if not isinstance(first(error), CONTENDED):
+            raise
+        for append in tuple(untold.values()):
+            tell_once(append, BUSY)
+
+
+async def _append(connection: Connection, appends: Sequence[Append], tell: Tell, locked: bool) -> None:
+    async with connection.pipeline():
+        if not locked:
+            await _begin(connection, [a.tenant for a in appends if a.expected_seq == 0])
+        found = await _find(connection, appends)
+        for append in appends:
+            if append.tenant in found.duplicates:
+                tell(append, found.duplicates[append.tenant])
+        for append in found.conflicts:
+            tell(append, Conflict(await reading.receipts(connection, append.tenant, append.expected_seq, MISSED_MAX)))
+        await _tell_unlocked(connection, found.unlocked, tell)
+        if locked and not found.clean:
+            return
+        for statement in sql.statements_of(found.clean):
+            await connection.execute(statement.text.encode(), statement.parameters)
+        warned, committing = connection.warnings, await connection.execute(sql.COMMIT)
+    check_committed(connection, committing, warned)
+    for append in found.clean:
+        tell(append, APPENDED)
+
+
+async def _begin(connection: Connection, new: Sequence[str]) -> None:
+    if new:
+        await make_heads(connection, new)
+    for statement in (sql.BEGIN, sql.LIMIT_APPEND):
+        await connection.execute(statement)
+
+
+async def make_heads(connection: Connection, tenants: Sequence[str]) -> None:
+    """In the order of their ids, so that two instances that begin the same ledgers wait for each other in one order."""
+    for statement in (sql.BEGIN, sql.LIMIT, sql.WITHOUT_WAITING):
+        await connection.execute(statement)
+    await connection.execute(sql.MAKE_HEADS.encode(), (list(tenants),))
+    await connection.execute(sql.COMMIT)
+
+
+async def _find(connection: Connection, appends: Sequence[Append]) -> Found:
+    asked = [(a.tenant, receipt.command_id) for a in appends for receipt in a.receipts]
+    locking = await reading.ask(connection, sql.LOCK_HEADS, ([a.tenant for a in appends],))
+    looking = await reading.ask(connection, sql.SELECT_HELD, ([t for t, _ in asked], [i for _, i in asked]))
+    heads = await reading.heads_of(locking)
+    held = await _held_of(looking)
+    return _sorted_out(appends, heads, held)
+
+
+async def _held_of(cursor: AsyncCursor[Any]) -> dict[str, dict[str, Receipt]]:
+    held: dict[str, dict[str, Receipt]] = {}
+    for receipt in await reading.receipts_of(cursor):
+        held.setdefault(receipt.tenant, {})[receipt.command_id] = receipt
+    return held
+
+
+def _sorted_out(appends: Sequence[Append], heads: Mapping[str, Head], held: Mapping[str, dict[str, Receipt]]) -> Found:
+    clean, conflicts, unlocked, duplicates = [], [], [], {}
+    for append in appends:
+        head = heads.get(append.tenant)
+        if head is None:
+            unlocked.append(append)
+        elif append.tenant in held:
+            duplicates[append.tenant] = Duplicates(held[append.tenant], head)
+        elif (head.seq, head.hash) != (append.expected_seq, append.expected_hash):
+            conflicts.append(append)
+        else:
+            clean.append(append)
+    return Found(tuple(clean), duplicates, tuple(conflicts), tuple(unlocked))
+
+
+async def _tell_unlocked(connection: Connection, unlocked: Sequence[Append], tell: Tell) -> None:
+    """Another has the lock, unless there is no head at all: then the ledger that the append goes on is not there."""
+    if not unlocked:
+        return
+    known = await reading.ask(connection, sql.SELECT_KNOWN, ([append.tenant for append in unlocked],))
+    heads = {tenant for (tenant,) in await known.fetchall()}
+    for append in unlocked:
+        tell(append, BUSY if append.tenant in heads or append.expected_seq == 0 else Conflict(()))
