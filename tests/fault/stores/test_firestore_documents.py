@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from tests.contract.stores.builders import SALT, append, chain, moment, receipt, send, snapshot_of, verify
 from tests.contract.stores.test_keeping import message
 from tests.engines import firestore
+from tests.fault.stores.firestore_calls import Calls
 
 from tai_autonomics.ledger.records import Append, Appended, Due, Ledger, Part, Receipt
 from tai_autonomics.stores.firestore import documents
@@ -143,9 +144,26 @@ async def test_a_ledger_of_single_receipts_and_one_of_large_segments_are_read_in
             assert len(page) == min(limit, 700 - len(found))
             found.extend(page)
         assert tuple(found) == made
+    assert await store.receipts("acme", 5, 3, subject="ent_1") == made[5:8]
+    assert await store.receipts("acme", 0, 3, type="refusal") == ()
     assert await store.receipt("acme", 300) == made[299]
     assert await store.receipt("acme", 701) is None
     await verify(store, "acme", receipts=700)
+    await store.aclose()
+
+
+async def test_pages_grow_to_what_is_wanted_of_small_segments_and_shrink_for_large_ones() -> None:
+    calls = Calls()
+    store = await calls.open_store()
+    made = chain("acme", 300)
+    for start in range(300):
+        await send(store, append("acme", made[start : start + 1], made[start - 1] if start else None))
+    asked = len(calls.made)
+    assert await store.receipts("acme", 0, 300) == made
+    assert calls.made[asked:] == ["RunQuery"] * 2
+    assert await store.receipts("acme", 0, 1, type="refusal") == ()
+    assert calls.made[asked + 2 :] == ["RunQuery"] * 2
+    assert await store.receipts("acme", 0, 1) == made[:1]
     await store.aclose()
 
 

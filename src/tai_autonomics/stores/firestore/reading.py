@@ -67,11 +67,13 @@ async def receipts(
     """
     found: list[Receipt] = []
     reached, page = after, FIRST_PAGE_SEGMENTS
+    if limit is not None and wanted is None:
+        page = min(page, limit)
     while limit is None or len(found) < limit:
-        segments = await engine.query(queries.SEGMENTS, tenant, reached, limit=min(page, limit or page))
+        segments = await engine.query(queries.SEGMENTS, tenant, reached, limit=page)
         read = [each for segment in segments for each in documents.receipts_in(segment.content) if each.seq > after]
         found.extend(read if wanted is None else filter(wanted, read))
-        if len(segments) < min(page, limit or page):
+        if len(segments) < page:
             break
         reached = segments[-1].content["last"]
         page = _next_page(segments, None if limit is None or wanted is not None else limit - len(found))
