@@ -35,7 +35,7 @@ class Scripted(BaseHTTPRequestHandler):
 def url() -> Iterator[str]:
     Scripted.answers, Scripted.asked = [], []
     with HTTPServer(("127.0.0.1", 0), Scripted) as server:
-        serving = threading.Thread(target=server.serve_forever)
+        serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         serving.start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
