@@ -153,8 +153,9 @@ class Lane:
 
     def tell_outcome(self) -> None:
         """The append under way has its outcome, or there is none."""
-        if self.outcome is not None and not self.outcome.done():
+        if self.outcome is not None:
             self.outcome.set_result(None)
+            self.outcome = None
 
     def give_up(self, error: BaseException) -> None:
         """Its ledger is not read any more: those who wait for that hear the error."""
@@ -171,10 +172,10 @@ class Lane:
         """Move what one append may hold from decided to sent, at least one receipt; how many bytes that is."""
         count = size = 0
         for item in islice(self.decided, receipts_max):
-            size += len(item.sealed.receipt.body)
-            if count and size > bytes_max:
-                size -= len(item.sealed.receipt.body)
+            item_size = size_of(item.sealed)
+            if count and size + item_size > bytes_max:
                 break
+            size += item_size
             count += 1
         self.sent, self.decided = self.decided[:count], self.decided[count:]
         return size
@@ -233,6 +234,12 @@ def after(receipts: tuple[Receipt, ...], durable: Durable) -> Durable:
     for receipt in receipts:
         state = fold(evolve, state, events_of(receipt))
     return Durable(state, head_of(receipts[-1])) if receipts else durable
+
+
+def size_of(sealed: Sealed) -> int:
+    """What an append carries of it: the receipt's bytes and its parts'."""
+    size = len(sealed.receipt.body)
+    return size + sum([len(part.text) for part in sealed.parts]) if sealed.parts else size
 
 
 def head_of(receipt: Receipt) -> Head:

@@ -211,14 +211,12 @@ class Reconciling:
         try:
             async with self._store.held(lane.tenant):
                 await self._read_missed(lane)
-                lane.outcome = asyncio.get_running_loop().create_future()
+                outcome = lane.outcome = asyncio.get_running_loop().create_future()
                 went_on = True
                 self._go_on(lane)
-                await asyncio.wait({lane.outcome}, timeout=HELD_SECONDS_MAX)
+                await asyncio.wait({outcome}, timeout=HELD_SECONDS_MAX)
         except StoreUnavailable:
             self._observer.store_failed("held")
-        finally:
-            lane.outcome = None
         if not went_on:
             self._go_on(lane)
 

@@ -5,6 +5,7 @@ A store keeps these records and does not know what they mean. Times are the ledg
 six digits ("2026-11-24T02:01:33.123456Z"), so that their order as strings is their order in time.
 """
 
+from collections.abc import Sequence
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -118,6 +119,21 @@ class Append(Struct, frozen=True, gc=False):
     snapshot: Snapshot | None = None
     due: tuple[Due, ...] = ()
     settled: tuple[DueKey, ...] = ()
+
+
+def check_appends(appends: Sequence[Append]) -> None:
+    """
+    Raises AssertionError for what no caller of this program's own may hand to a store in one call.
+
+    In statements of many tenants' rows, one tenant's mistake would fail the others' too.
+    """
+    assert len({append.tenant for append in appends}) == len(appends), "two appends of one tenant in one call"
+    for append in appends:
+        for seq, receipt in enumerate(append.receipts, append.expected_seq + 1):
+            assert receipt.seq == seq, f"receipt {receipt.seq} of {append.tenant} where {seq} belongs"
+            assert receipt.tenant == append.tenant, f"a receipt of {receipt.tenant} in an append of {append.tenant}"
+        claimed = [receipt.command_id for receipt in append.receipts if receipt.claims]
+        assert len(set(claimed)) == len(claimed), f"a command id claimed twice in an append of {append.tenant}"
 
 
 class Appended(Struct, frozen=True, gc=False):

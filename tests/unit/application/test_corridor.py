@@ -112,6 +112,14 @@ async def test_an_append_is_bounded_in_bytes_of_a_tenant_and_takes_at_least_one_
     assert [len(each.receipts) for batch in narrow.appends for each in batch] == [1, 1, 1]
 
 
+async def test_the_parts_of_a_receipt_count_among_the_bytes_of_its_append(store: FaultyStore) -> None:
+    narrow = FaultyStore(store.real, bounds=bounds_of(store.real, bytes_per_tenant_max=20_000))
+    parts = (("metadata", b"{" + b" " * 8_000 + b"}"),)
+    async with opened(narrow) as one:
+        await asyncio.gather(*(one.submit(Grant(EntitlementId(f"ent_{n}"), PRO), parts=parts) for n in range(4)))
+    assert [len(each.receipts) for batch in narrow.appends for each in batch] == [2, 2]
+
+
 async def test_an_append_is_bounded_in_receipts_and_takes_of_the_lanes_in_turns(store: FaultyStore) -> None:
     async with opened(store, bounds=CorridorBounds(append_receipts_max=10)) as one:
         gate = Gate()

@@ -17,6 +17,7 @@ from tai_autonomics.ledger.records import (
     Quarantined,
     Receipt,
     StoreBounds,
+    check_appends,
 )
 from tai_autonomics.stores.firestore import documents, queries, reading
 from tai_autonomics.stores.firestore.appending import Appending
@@ -126,7 +127,7 @@ class FirestoreStore:
     async def append(self, appends: Sequence[Append], tell: Callable[[Append, Outcome], None]) -> None:
         """Each tenant's append is a commit of its own, beside the others'."""
         self._check_writable()
-        _check(appends)
+        check_appends(appends)
         failed: list[StoreUnavailable] = []
 
         async def one(append: Append) -> None:
@@ -261,14 +262,3 @@ class FirestoreStore:
 def _written(head: dict[str, object]) -> tuple[int, int]:
     written = head["written"]
     return written.seconds, written.nanos  # type: ignore[attr-defined]
-
-
-def _check(appends: Sequence[Append]) -> None:
-    """What a caller of this program's own may not do."""
-    assert len({append.tenant for append in appends}) == len(appends), "two appends of one tenant in one call"
-    for append in appends:
-        for seq, receipt in enumerate(append.receipts, append.expected_seq + 1):
-            assert receipt.seq == seq, f"receipt {receipt.seq} of {append.tenant} where {seq} belongs"
-            assert receipt.tenant == append.tenant, f"a receipt of {receipt.tenant} in an append of {append.tenant}"
-        claimed = [receipt.command_id for receipt in append.receipts if receipt.claims]
-        assert len(set(claimed)) == len(claimed), f"a command id of {append.tenant} is claimed twice in one append"

@@ -19,6 +19,7 @@ from tai_autonomics.ledger.records import (
     Quarantined,
     Receipt,
     StoreBounds,
+    check_appends,
 )
 from tai_autonomics.stores.postgres import appending, erasing, migrating, reading
 from tai_autonomics.stores.postgres import statements as sql
@@ -84,7 +85,7 @@ class PostgresStore:
         return True
 
     async def append(self, appends: Sequence[Append], tell: Callable[[Append, Outcome], None]) -> None:
-        _check(appends)
+        check_appends(appends)
         self._require_writing()
         holds = [(append, hold) for append in appends if (hold := self._holds.of(append.tenant)) is not None]
         held = {append.tenant for append, _ in holds}
@@ -283,14 +284,3 @@ class PostgresStore:
     def _require_writing(self) -> None:
         if self._read_only:
             raise StoreUnavailable("the store was opened read-only")
-
-
-def _check(appends: Sequence[Append]) -> None:
-    """What a caller of this program's own may not do: one tenant's mistake would fail in the others' statements."""
-    assert len({append.tenant for append in appends}) == len(appends), "two appends of one tenant in one call"
-    for append in appends:
-        for seq, receipt in enumerate(append.receipts, append.expected_seq + 1):
-            assert receipt.seq == seq, f"receipt {receipt.seq} of {append.tenant} where {seq} belongs"
-            assert receipt.tenant == append.tenant, f"a receipt of {receipt.tenant} in an append of {append.tenant}"
-        claimed = [receipt.command_id for receipt in append.receipts if receipt.claims]
-        assert len(set(claimed)) == len(claimed), f"a command id claimed twice in an append of {append.tenant}"

@@ -26,6 +26,7 @@ from tai_autonomics.ledger.records import (
     Quarantined,
     Receipt,
     StoreBounds,
+    check_appends,
 )
 from tai_autonomics.stores.sqlite import files, reading
 from tai_autonomics.stores.sqlite.checkpoints import Checkpoints
@@ -111,7 +112,7 @@ class SQLiteStore:
         return False
 
     async def append(self, appends: Sequence[Append], tell: Callable[[Append, Outcome], None]) -> None:
-        _check(appends)
+        check_appends(appends)
         outcomes = await self._write(lambda writer: writer.append(appends))
         for append, outcome in zip(appends, outcomes, strict=True):
             tell(append, outcome)
@@ -239,12 +240,3 @@ class SQLiteStore:
         if self._is_closed:
             raise StoreUnavailable(f"the store in {self._place} is closed")
         return await asyncio.get_running_loop().run_in_executor(threads, work)
-
-
-def _check(appends: Sequence[Append]) -> None:
-    """What a caller of this program's own may not do; the unique indexes refuse the rest."""
-    assert len({append.tenant for append in appends}) == len(appends), "two appends of one tenant in one call"
-    for append in appends:
-        for seq, receipt in enumerate(append.receipts, append.expected_seq + 1):
-            assert receipt.seq == seq, f"receipt {receipt.seq} of {append.tenant} where {seq} belongs"
-            assert receipt.tenant == append.tenant, f"a receipt of {receipt.tenant} in an append of {append.tenant}"
