@@ -3,7 +3,6 @@
 import atexit
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.engines.absence import absent
+from tests.engines.ports import free_port
 
 from tai_autonomics.ledger.records import Leased
 from tai_autonomics.stores.firestore import FirestoreStore
@@ -57,13 +57,6 @@ def jar() -> Path:
     if not found.exists():
         absent(ENGINE, REMEDY_JAR)
     return found
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port: int = listening.getsockname()[1]
-        return port
 
 
 class Emulator:

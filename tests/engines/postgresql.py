@@ -7,7 +7,6 @@ The cluster is made with the installed server's binaries, as another user where 
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from typing import Final, Literal
 
 import psycopg
 from tests.engines.absence import absent
+from tests.engines.ports import free_port
 
 from tai_autonomics.ledger.records import Leased
 from tai_autonomics.stores.postgres import PostgresStore
@@ -106,12 +106,6 @@ def running(*, durable: bool = False) -> Iterator[Cluster]:
             cluster.stop("immediate")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def free_port() -> int:
-    with socket.socket() as trying:
-        trying.bind(("127.0.0.1", 0))
-        return int(trying.getsockname()[1])
 
 
 def _as_server(*command: str | Path) -> None:

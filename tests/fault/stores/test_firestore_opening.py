@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from tests.engines import firestore
-from tests.engines.firestore import free_port
+from tests.engines.ports import free_port
 
 from tai_autonomics import wiring
 from tai_autonomics.errors import InvalidSetting, LedgerNewerThanCode, StoreUnavailable

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.contract.stores.builders import SALT, append, chain, receipt, send, verify
 from tests.engines import postgresql
+from tests.engines.ports import free_port
 from tests.engines.postgresql import Cluster
 from tests.engines.proxy import Proxy
 from tests.sizes import size
@@ -183,7 +184,7 @@ async def test_more_work_than_connections_waits_and_then_is_unavailable(
 
 
 async def test_a_server_that_cannot_be_reached_or_refuses_is_named_without_the_password(cluster: Cluster) -> None:
-    port = postgresql.free_port()
+    port = free_port()
     for url in (
         f"postgresql://tai:hunter2@127.0.0.1:{port}/db",
         f"postgresql://tai:hunter2@127.0.0.1:{cluster.port}/absent",
