@@ -144,6 +144,11 @@ async def test_sessions_that_an_operator_ends_are_replaced(
     cluster: Cluster, database: str, store: PostgresStore
 ) -> None:
     await asyncio.gather(*(store.read(f"tenant-{number}") for number in range(20)))
+    # One that is only being opened would be ended too, and come into the pool behind the check.
+    pool = store._connections._pool
+    async with asyncio.timeout(20):
+        while (stats := pool.get_stats())["pool_available"] < stats["pool_size"]:
+            await asyncio.sleep(0)
     ended = cluster.execute(
         "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity"
         f" WHERE datname = '{database}' AND pid <> pg_backend_pid()"
