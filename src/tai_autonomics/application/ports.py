@@ -11,6 +11,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from tai_autonomics.domain.actions import Action
 from tai_autonomics.ledger.records import (
     Append,
     Head,
@@ -135,6 +136,58 @@ class Store(Protocol):
 
     async def newest_time(self) -> str | None:
         """The time of the newest receipt of any tenant that a clock check can use, or None in an empty store."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+Target = dict[str, "str | int | bool"]
+"""What an action is to make true, in absolute terms: the first attempt's receipt holds it, every attempt sends it."""
+
+
+class Done(Struct, frozen=True, gc=False):
+    """The target is as it should be, by this attempt or before it."""
+
+    detail: str
+
+
+class NotDone(Struct, frozen=True, gc=False):
+    """
+    Nothing was changed. `temporary`: a later attempt may be better, not before `retry_after_seconds` where the other
+    side named one.
+    """
+
+    detail: str
+    temporary: bool
+    retry_after_seconds: float | None = None
+
+
+class Uncertain(Struct, frozen=True, gc=False):
+    """It may have been done or not: the call was sent, and no answer says which."""
+
+    detail: str
+
+
+class Actuator(Protocol):
+    """
+    Does actions of one type to the outside world. Nothing that a caller must handle is raised but CancelledError.
+
+    Texts named `detail` have at most 200 characters and no secret. A call that is cancelled leaves nothing running.
+    """
+
+    async def resolve(self, action: Action) -> Target | NotDone:
+        """
+        The absolute target; reads the outside world where the order is relative to it, and changes nothing.
+
+        At most 4 KiB as JSON, so that a receipt can hold it.
+        """
+        ...
+
+    async def attempt(self, action: Action, target: Target, seconds: float) -> Done | NotDone | Uncertain:
+        """
+        Make the target true, once, within `seconds`; the action's id is the key under which a second attempt of an
+        idempotent order does nothing more. It does not retry by itself.
+        """
         ...
 
     async def aclose(self) -> None: ...

@@ -11,6 +11,9 @@ CommandId = NewType("CommandId", str)
 PlanName = NewType("PlanName", str)
 QuotaName = NewType("QuotaName", str)
 FeatureName = NewType("FeatureName", str)
+MetricName = NewType("MetricName", str)
+RuleName = NewType("RuleName", str)
+ActionId = NewType("ActionId", str)
 
 IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}", re.ASCII)
 IDENTIFIER_RULE: Final = "1 to 128 of A-Z a-z 0-9 . _ : @ - and starts with a letter or digit"
@@ -28,7 +31,7 @@ def parse_entitlement_id(text: str) -> EntitlementId:
 
 
 def parse_name(text: str) -> str:
-    """The name of a plan, quota or feature. Raises Malformed(malformed_request)."""
+    """The name of a plan, quota, feature, metric or rule. Raises Malformed(malformed_request)."""
     return _identifier(text, reason="malformed_request", what="a name")
 
 

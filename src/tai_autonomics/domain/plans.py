@@ -5,7 +5,9 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from tai_autonomics.domain.actions import ActionType
 from tai_autonomics.domain.identifiers import FeatureName, PlanName, QuotaName
+from tai_autonomics.domain.rules import Budget, Governance
 
 Per = Literal["minute", "hour", "day", "month", "lifetime"]
 Kind = Literal["hard", "soft"]
@@ -36,13 +38,19 @@ class Plan(Struct, frozen=True):
     quotas: dict[QuotaName, Quota]
     on_stale: OnStale = "allow"
     retired: bool = False
+    governor: Governance = Governance()
 
 
 class Plans(Struct, frozen=True):
-    """The plans in force. `digest` is the SHA-256, in hex, of the file that they were read from."""
+    """
+    The plans in force. `digest` is the SHA-256, in hex, of the file that they were read from.
+
+    `fleet` bounds the actions of a type over all tenants together; a type that is not in it is not bounded.
+    """
 
     digest: str
     plans: dict[PlanName, Plan]
+    fleet: dict[ActionType, Budget] = {}
 
 
 def is_offered(plans: Plans, name: PlanName) -> bool:
