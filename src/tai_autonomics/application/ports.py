@@ -12,6 +12,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from tai_autonomics.domain.actions import Action
+from tai_autonomics.domain.actions import Target as Target  # an actuator imports it from here
 from tai_autonomics.ledger.records import (
     Append,
     Head,
@@ -139,10 +140,6 @@ class Store(Protocol):
         ...
 
     async def aclose(self) -> None: ...
-
-
-Target = dict[str, "str | int | bool"]
-"""What an action is to make true, in absolute terms: the first attempt's receipt holds it, every attempt sends it."""
 
 
 class Done(Struct, frozen=True, gc=False):

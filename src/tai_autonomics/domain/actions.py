@@ -20,6 +20,13 @@ INSIDE: Final[frozenset[ActionType]] = frozenset({"throttle", "entitlement.suspe
 """What is done to the rule's own tenant, in its ledger: nothing outside is called."""
 
 Result = Literal["succeeded", "failed", "timed_out", "unknown", "lapsed", "cancelled"]
+"""How an action ends. `unknown`: it may have been done or not, and a person must look."""
+
+Target = dict[str, "str | int | bool"]
+"""What an action is to make true, in absolute terms: the first attempt's receipt holds it, every attempt sends it."""
+
+URL_BYTES_MAX: Final = 2_048
+"""The longest text of an order, so that a receipt can hold the request of it."""
 
 
 class Webhook(Struct, frozen=True, tag="webhook", tag_field="type", forbid_unknown_fields=True):
