@@ -2,6 +2,7 @@
 What a command must pass, in order: each gate answers Passed or Failed, with the evidence of what it looked at.
 
     2 entitlement_is_in_service   3 plan_includes_feature   4 quota_is_available
+    5 governor_is_not_refusing   6 action_is_within_budget
 """
 
 from collections.abc import Mapping
@@ -9,14 +10,22 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from tai_autonomics.domain.budgets import BudgetUse
 from tai_autonomics.domain.decider import Reason
 from tai_autonomics.domain.entitlement import IN_SERVICE, EntitlementState
+from tai_autonomics.domain.governor import GovernorState, refusing_until, status_of
 from tai_autonomics.domain.identifiers import EntitlementId, FeatureName, PlanName, QuotaName
 from tai_autonomics.domain.plans import Plan, Plans, Quota, offered, shown
 from tai_autonomics.domain.quota import QuotaUse, is_available
 
 JSON: TypeAlias = "str | int | bool | list[JSON] | dict[str, JSON]"
-Gate = Literal["entitlement_is_in_service", "plan_includes_feature", "quota_is_available"]
+Gate = Literal[
+    "entitlement_is_in_service",
+    "plan_includes_feature",
+    "quota_is_available",
+    "governor_is_not_refusing",
+    "action_is_within_budget",
+]
 CheckReason = Reason | Literal["feature_not_in_plan"]
 """A check can also fail for a feature, which no command asks for."""
 
@@ -107,6 +116,38 @@ def quota_is_available(quota: Quota, use: QuotaUse, amount: int) -> Passed | Fai
     if is_available(quota, use, amount):
         return Passed("quota_is_available", evidence)
     return Failed("quota_is_available", evidence, "quota_exceeded", _excess(quota, use, amount), _way_out(quota, use))
+
+
+def governor_is_not_refusing(state: GovernorState) -> Passed | Failed:
+    """Nothing holds the governor's rules back."""
+    causes = sorted(state.refusing)
+    evidence: dict[str, JSON] = {"state": status_of(state), "causes": [*causes]}
+    if not causes:
+        return Passed("governor_is_not_refusing", evidence)
+    until = refusing_until(state)
+    if until is not None:
+        evidence["until"] = until
+    next_step = "resume the governor" if until is None else f"wait until {until}"
+    detail = f"the governor is refusing: {', '.join(causes)}"
+    return Failed("governor_is_not_refusing", evidence, "governor_refusing", detail, next_step)
+
+
+def action_is_within_budget(use: BudgetUse | None) -> Passed | Failed:
+    """`use` is the present window's, before the action; None where there is no budget."""
+    if use is None:
+        return Passed("action_is_within_budget", {"bounded": False})
+    evidence: dict[str, JSON] = {
+        "used": use.used,
+        "max": use.max,
+        "per_seconds": use.per_seconds,
+        "window_start": use.window_start,
+        "resets_at": use.window_end,
+    }
+    if use.used < use.max:
+        return Passed("action_is_within_budget", evidence)
+    detail = f"{use.used} of {use.max} actions in {use.per_seconds} s are used"
+    next_step = f"wait until {use.window_end}, when it begins anew, or raise the budget in the plans file"
+    return Failed("action_is_within_budget", evidence, "action_budget_exhausted", detail, next_step)
 
 
 def _excess(quota: Quota, use: QuotaUse, amount: int) -> str:

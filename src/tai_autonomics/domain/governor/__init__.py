@@ -1,0 +1,152 @@
+"""
+The autonomic governor: what is measured of a tenant, and what is done about it.
+
+    boot --first signal--> stable --warn--> warning --clear--> stable
+                             \\--act--> intervening <--act--/
+                                           \\--settled--> stable
+    any --pause, breaker, unknown, budget--> refusing --resume, or the budget's window ends--> stable, or intervening
+
+At most one action is in flight; a pause does not end it. While it is, signals move windows and no rule acts; when it is
+settled, every rule is asked once. Nothing is dropped.
+
+    deciding        may this be asked now, and what does it mean
+    ├── observing      signals move windows
+    │   └── evaluating     what the rules say, and do, within cool-downs and budget
+    │       └── windows        what a rule sees
+    ├── acting         the action in flight
+    ├── refusing       what stops the rules, and what lets them go on
+    └── refusals       why not, and what the caller can do
+    evolving        what each event leaves
+    commands, events, states, signals: the words
+"""
+
+from tai_autonomics.domain.governor.acting import LEASE_MARGIN_SECONDS, restored
+from tai_autonomics.domain.governor.commands import (
+    ActionCommand,
+    ActionTimer,
+    ApproveAction,
+    BeginAttempt,
+    CancelAction,
+    DenyAction,
+    EndBudget,
+    EndThrottle,
+    GiveUp,
+    GovernorCommand,
+    GovernorTimer,
+    LapseApproval,
+    LoseAttempt,
+    Observe,
+    PassDeadline,
+    PauseGovernor,
+    ReportResult,
+    ResumeGovernor,
+)
+from tai_autonomics.domain.governor.deciding import budget_use, decide, elapse
+from tai_autonomics.domain.governor.evaluating import Surroundings, reconsider, refusing_until
+from tai_autonomics.domain.governor.events import (
+    ActionApproved,
+    ActionAttempted,
+    ActionRequested,
+    ActionSettled,
+    AttemptEnded,
+    GovernorEvent,
+    Grounds,
+    LateResultRecorded,
+    RefusalBegun,
+    RefusalEnded,
+    RuleEvaluated,
+    RulesForgotten,
+    SignalObserved,
+    SignalRefused,
+    ThrottleEnded,
+    ThrottleSet,
+    WindowSeen,
+    WouldHaveActed,
+)
+from tai_autonomics.domain.governor.evolving import evolve
+from tai_autonomics.domain.governor.signals import Signal, parse_labels, parse_value, split, text_of
+from tai_autonomics.domain.governor.states import (
+    INITIAL_STATE,
+    ApprovalWanted,
+    GovernorState,
+    InFlight,
+    LostAttempt,
+    Measured,
+    Refusing,
+    RuleState,
+    Sample,
+    Stage,
+    Status,
+    Throttled,
+    TimerKind,
+    stage_of,
+    status_of,
+)
+
+__all__ = [
+    "INITIAL_STATE",
+    "LEASE_MARGIN_SECONDS",
+    "ActionApproved",
+    "ActionAttempted",
+    "ActionCommand",
+    "ActionRequested",
+    "ActionSettled",
+    "ActionTimer",
+    "ApprovalWanted",
+    "ApproveAction",
+    "AttemptEnded",
+    "BeginAttempt",
+    "CancelAction",
+    "DenyAction",
+    "EndBudget",
+    "EndThrottle",
+    "GiveUp",
+    "GovernorCommand",
+    "GovernorEvent",
+    "GovernorState",
+    "GovernorTimer",
+    "Grounds",
+    "InFlight",
+    "LapseApproval",
+    "LateResultRecorded",
+    "LoseAttempt",
+    "LostAttempt",
+    "Measured",
+    "Observe",
+    "PassDeadline",
+    "PauseGovernor",
+    "RefusalBegun",
+    "RefusalEnded",
+    "Refusing",
+    "ReportResult",
+    "ResumeGovernor",
+    "RuleEvaluated",
+    "RuleState",
+    "RulesForgotten",
+    "Sample",
+    "Signal",
+    "SignalObserved",
+    "SignalRefused",
+    "Stage",
+    "Status",
+    "Surroundings",
+    "ThrottleEnded",
+    "ThrottleSet",
+    "Throttled",
+    "TimerKind",
+    "WindowSeen",
+    "WouldHaveActed",
+    "budget_use",
+    "decide",
+    "elapse",
+    "evolve",
+    "parse_labels",
+    "parse_value",
+    "reconsider",
+    "refusing_until",
+    "restored",
+    "split",
+    "stage_of",
+    "status_of",
+    "text_of",
+]
