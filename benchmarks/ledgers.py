@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from tai_autonomics.application.codec import request_digest
-from tai_autonomics.application.sealing import Sealed, Submission, new_ledger, seal_decision
+from tai_autonomics.application.sealing import Sealed, Submission, action_id_after, new_ledger, seal_decision
 from tai_autonomics.domain.decider import Accepted
 from tai_autonomics.domain.entitlement import Grant, Verify
 from tai_autonomics.domain.identifiers import EntitlementId, PlanName
@@ -101,7 +101,7 @@ class Ledgers:
         self, tenant: str, command: Command, sent: dict[str, Any], state: TenantState, head: Head | Receipt
     ) -> Sealed:
         now = moment_of(self._now)
-        decision = decide(command, state, now=now, plans=self._plans, bounds=BOUNDS)
+        decision = decide(command, state, now=now, plans=self._plans, bounds=BOUNDS, action_id=action_id_after(head))
         assert isinstance(decision.outcome, Accepted), decision.outcome
         request = request_digest({"tenant_id": tenant, **sent})
         submission = Submission(tenant, command, self._command_id(), "marketplace", CALLER, request)

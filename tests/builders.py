@@ -1,12 +1,42 @@
 """Values for tests: valid by default, so that a test names only what matters to it."""
 
+from collections.abc import Callable
+from decimal import Decimal
+
+from tai_autonomics.domain.actions import Order, Webhook
 from tai_autonomics.domain.entitlement import EntitlementGranted
-from tai_autonomics.domain.identifiers import EntitlementId, FeatureName, PlanName, QuotaName
-from tai_autonomics.domain.moments import Moment
+from tai_autonomics.domain.governor import Observe, Signal
+from tai_autonomics.domain.identifiers import (
+    ActionId,
+    EntitlementId,
+    FeatureName,
+    MetricName,
+    PlanName,
+    QuotaName,
+    RuleName,
+)
+from tai_autonomics.domain.moments import Moment, plus_seconds
 from tai_autonomics.domain.plans import Kind, OnStale, Per, Plan, Plans, Quota
+from tai_autonomics.domain.rules import (
+    Approval,
+    Budget,
+    Condition,
+    Facts,
+    Governance,
+    Lasting,
+    Mode,
+    Rule,
+    Samples,
+)
 from tai_autonomics.domain.tenant import Bounds, EffectivePlanChanged, Event
 
 ENT = EntitlementId("ent_1")
+ACTION = ActionId("act_1")
+CPU = MetricName("cpu")
+HIGH = RuleName("cpu-high")
+HOOK = Webhook("https://hooks.example/scale")
+NO_RULES = Governance()
+NEWEST = Samples(1)
 FREE, PRO, BIG, LEGACY = PlanName("free"), PlanName("professional"), PlanName("enterprise"), PlanName("legacy")
 CALLS = QuotaName("api_calls")
 BOUNDS = Bounds(entitlements_max=1_000, observed_ahead_seconds_max=300)
@@ -39,9 +69,10 @@ def plan(
     features: tuple[str, ...] = (),
     on_stale: OnStale = "allow",
     retired: bool = False,
+    governor: Governance = NO_RULES,
 ) -> Plan:
     names = frozenset(FeatureName(feature) for feature in features)
-    return Plan(PlanName(name), rank, names, {each.name: each for each in quotas}, on_stale, retired)
+    return Plan(PlanName(name), rank, names, {each.name: each for each in quotas}, on_stale, retired, governor)
 
 
 def plans(*every: Plan) -> Plans:
@@ -63,3 +94,55 @@ def in_service(
     """The history of a tenant whose first entitlement is active."""
     granted = EntitlementGranted(EntitlementId(entitlement_id), plan, expires_at)
     return granted, EffectivePlanChanged(plan=plan)
+
+
+def after(seconds: float, start: Moment = NOW) -> Moment:
+    return plus_seconds(start, seconds)
+
+
+def above(bound: int) -> Condition:
+    return Condition(f"window.avg > {bound}.0", lambda facts: facts.window.avg > bound)
+
+
+def below(bound: int) -> Condition:
+    return Condition(f"window.avg < {bound}.0", lambda facts: facts.window.avg < bound)
+
+
+def when(text: str, holds: Callable[[Facts], bool]) -> Condition:
+    return Condition(text, holds)
+
+
+WARN, ACT, CLEAR = above(60), above(80), below(50)
+
+
+def rule(
+    name: str = HIGH,
+    *,
+    signal: str = CPU,
+    over: Samples | Lasting = NEWEST,
+    warn: Condition | None = WARN,
+    act: Condition = ACT,
+    clear: Condition = CLEAR,
+    cooldown: int = 600,
+    order: Order = HOOK,
+    mode: Mode = "enforce",
+    approval: Approval | None = None,
+    attempts: int = 3,
+    timeout: int = 10,
+) -> Rule:
+    """Warns above 60, acts above 80, clears below 50; not again within ten minutes."""
+    if mode == "approve" and approval is None:
+        approval = Approval(within_seconds=900)
+    return Rule(
+        RuleName(name), MetricName(signal), over, act, clear, cooldown, order, mode, warn, approval, attempts, timeout
+    )
+
+
+def governed(*rules: Rule, budget: Budget | None = None, failures: int | None = None) -> Plans:
+    """The standard plans, PRO with these rules, or with the one that `rule` makes."""
+    governance = Governance(rules or (rule(),), budget, failures)
+    return plans(STANDARD[0], plan(PRO, quota(limit=100), governor=governance), *STANDARD[2:])
+
+
+def observed(*values: float | str, at: Moment | None = None, metric: str = CPU, **labels: str) -> Observe:
+    return Observe(tuple(Signal(MetricName(metric), Decimal(str(value)), at, labels) for value in values))

@@ -4,9 +4,10 @@ A rule as a sentence: given(what happened).when(a command).then(what follows), o
     given(*in_service()).when(Suspend(ENT)).then(EntitlementSuspended(ENT, was="active"), EffectivePlanChanged(was=PRO))
 """
 
-from tests.builders import BOUNDS, NOW, plans
+from tests.builders import ACTION, BOUNDS, NOW, plans
 
 from tai_autonomics.domain.decider import Accepted, Reason, Refused, fold
+from tai_autonomics.domain.identifiers import ActionId
 from tai_autonomics.domain.moments import Moment
 from tai_autonomics.domain.plans import Plans
 from tai_autonomics.domain.tenant import (
@@ -37,8 +38,10 @@ class Given:
     def within(self, bounds: Bounds) -> "Given":
         return Given(self.events, self.plans_in_force, bounds)
 
-    def when(self, command: Command, *, at: Moment = NOW) -> "Then":
-        decision = decide(command, self.state, now=at, plans=self.plans_in_force, bounds=self.bounds)
+    def when(self, command: Command, *, at: Moment = NOW, action_id: ActionId = ACTION) -> "Then":
+        decision = decide(
+            command, self.state, now=at, plans=self.plans_in_force, bounds=self.bounds, action_id=action_id
+        )
         return Then(self, decision)
 
 
@@ -62,11 +65,16 @@ class Then:
         return outcome
 
     @property
-    def and_then(self) -> Given:
-        """The history with what was just decided, for a rule about what comes after it."""
+    def events(self) -> tuple[Event, ...]:
+        """What was accepted."""
         outcome = self.decision.outcome
         assert isinstance(outcome, Accepted), outcome
-        return Given((*self.before.events, *outcome.events), self.before.plans_in_force, self.before.bounds)
+        return outcome.events
+
+    @property
+    def and_then(self) -> Given:
+        """The history with what was just decided, for a rule about what comes after it."""
+        return Given((*self.before.events, *self.events), self.before.plans_in_force, self.before.bounds)
 
 
 def given(*events: Event) -> Given:

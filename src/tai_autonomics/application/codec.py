@@ -6,13 +6,19 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import Struct
 
-from tai_autonomics.domain.tenant import Event, SetTimer, TenantState, due_of
+from tai_autonomics.domain.tenant import Event, SetEffect, SetTimer, TenantState, due_of
 from tai_autonomics.errors import LedgerNewerThanCode
 from tai_autonomics.ledger.canonical import canonical
 from tai_autonomics.ledger.records import Due, DueKey, Receipt, Snapshot
 
-STATE_VERSION: Final = 1
-"""Raised when TenantState changes its shape: a snapshot of another version is ignored and rebuilt from receipts."""
+STATE_VERSION: Final = 2
+"""
+Raised when TenantState changes its shape, so that no older release takes a snapshot for whole that it cannot read.
+
+1: entitlements, quotas and their timers. 2: the governor and the fleet's budgets, which a tenant of 1 has not used.
+"""
+LIFTED: Final = frozenset({1, STATE_VERSION})
+"""Versions that can be read; a snapshot of another one is ignored and rebuilt from receipts."""
 
 _REQUEST_VERSION: Final = b"tai/request/v1\x00"
 
@@ -63,7 +69,7 @@ def state_to_bytes(state: TenantState) -> bytes:
 
 def state_of(snapshot: Snapshot) -> TenantState | None:
     """The snapshot's state, or None when it cannot be lifted: then the receipts rebuild it."""
-    if snapshot.state_version != STATE_VERSION:
+    if snapshot.state_version not in LIFTED:
         return None
     try:
         return _states.decode(snapshot.state)
@@ -77,5 +83,5 @@ def due_rows(events: tuple[Event, ...]) -> dict[tuple[str, str], Due | DueKey]:
     for event in events:
         for change in due_of(event):
             key = (change.subject, change.kind)
-            rows[key] = Due(*key, change.due) if isinstance(change, SetTimer) else DueKey(*key)
+            rows[key] = Due(*key, change.due) if isinstance(change, SetTimer | SetEffect) else DueKey(*key)
     return rows

@@ -26,11 +26,10 @@ from tai_autonomics.application.lane import Answer, Decided, Durable, Lane, Pend
 from tai_autonomics.application.ports import Entropy, Observer, Store
 from tai_autonomics.application.recent import RecentIds
 from tai_autonomics.application.reconciling import Reconciling
-from tai_autonomics.application.sealing import Submission, seal_decision
-from tai_autonomics.domain.entitlement import EntitlementTimer
+from tai_autonomics.application.sealing import Submission, action_id_after, seal_decision
 from tai_autonomics.domain.moments import Moment
 from tai_autonomics.domain.plans import Plans
-from tai_autonomics.domain.tenant import Bounds, Restore, decide, name_of, next_timer
+from tai_autonomics.domain.tenant import Bounds, Restore, TimerCommand, decide, name_of, next_timer, subject_of
 from tai_autonomics.errors import ClockUntrusted, Draining, Overloaded, StoreUnavailable
 from tai_autonomics.ledger.records import Append, Appended, Busy, Conflict, Duplicates, Outcome, Receipt, Snapshot
 
@@ -367,7 +366,14 @@ class Corridor:
     ) -> Decided:
         state, head = lane.tip(durable)
         plans = self._plans()
-        decision = decide(submission.command, state, now=now, plans=plans, bounds=self._domain_bounds)
+        decision = decide(
+            submission.command,
+            state,
+            now=now,
+            plans=plans,
+            bounds=self._domain_bounds,
+            action_id=action_id_after(head),
+        )
         sealed = seal_decision(
             submission, decision, state=state, head=head, now=now, policy=plans.digest, entropy=self._entropy
         )
@@ -480,6 +486,6 @@ class _Newcomers:
         self._begun[caller] = begun + 1
 
 
-def timer_id(timer: EntitlementTimer) -> str:
+def timer_id(timer: TimerCommand) -> str:
     """The same wherever the timer is decided, so that a second instance's word on it is a duplicate."""
-    return f"timer:entitlement/{timer.entitlement_id}:{timer.kind}:{timer.due}"
+    return f"timer:{subject_of(timer)}:{timer.kind}:{timer.due}"

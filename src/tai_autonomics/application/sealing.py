@@ -8,6 +8,7 @@ from tai_autonomics.application.codec import due_rows, events_to_json
 from tai_autonomics.application.ports import Entropy
 from tai_autonomics.domain.decider import Refused, fold
 from tai_autonomics.domain.gates import Failed, Passed
+from tai_autonomics.domain.identifiers import ActionId
 from tai_autonomics.domain.moments import Moment
 from tai_autonomics.domain.tenant import Command, Decision, PartErased, TenantState, evolve
 from tai_autonomics.ledger.commitment import commit
@@ -15,6 +16,7 @@ from tai_autonomics.ledger.receipt import claims_id, seal
 from tai_autonomics.ledger.records import GENESIS, Due, DueKey, Erasure, Head, Part, Receipt, ReceiptType
 
 SALT_BYTES: Final = 32
+ACTION_HASH_DIGITS: Final = 12
 
 
 class Submission(Struct, frozen=True, gc=False):
@@ -48,6 +50,16 @@ def new_ledger(entropy: Entropy) -> Head:
     return Head(ledger=entropy.ulid(), seq=0, hash=GENESIS, time="")
 
 
+def action_id_after(head: Head | Receipt) -> ActionId:
+    """
+    The id of the action that the receipt after `head` may ask for: "<ledger>-<seq>-<hash of head, cut short>".
+
+    The same wherever it is decided on that head. Only one receipt follows a head, and the hash tells apart what follows
+    after a restore from what had followed before, so that no receiver takes one action for another.
+    """
+    return ActionId(f"{head.ledger}-{head.seq + 1}-{head.hash[:ACTION_HASH_DIGITS]}")
+
+
 def seal_decision(
     submission: Submission,
     decision: Decision,
@@ -71,7 +83,7 @@ def seal_decision(
         erasures = tuple([Erasure(event.seq, event.part) for event in outcome.events if isinstance(event, PartErased)])
         due = due_rows(outcome.events)
         state = fold(evolve, state, outcome.events)
-    type: ReceiptType = "refusal" if isinstance(outcome, Refused) else "transition"  # noqa: A001
+    type: ReceiptType = "refusal" if isinstance(outcome, Refused) else decision.kind  # noqa: A001
     reason = outcome.reason if isinstance(outcome, Refused) else ""
     receipt = seal(
         tenant=submission.tenant,

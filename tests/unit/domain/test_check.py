@@ -1,6 +1,7 @@
 """What a check answers, and why."""
 
 from tests.builders import (
+    ACTION,
     BIG,
     BOUNDS,
     CALLS,
@@ -173,7 +174,7 @@ def test_a_check_agrees_with_deciding_every_timer_first() -> None:
     for at in (NOW, moment("2026-12-01"), LATER, LATEST):
         decided = state
         while (timer := next_timer(decided, at)) is not None:
-            outcome = decide(timer, decided, now=at, plans=plans(), bounds=BOUNDS).outcome
+            outcome = decide(timer, decided, now=at, plans=plans(), bounds=BOUNDS, action_id=ACTION).outcome
             assert isinstance(outcome, Accepted)
             decided = fold(evolve, decided, outcome.events)
         for asked in (

@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from tests.builders import BIG, FREE, NOW, PRO, plan, plans, quota
+from tests.builders import ACTION, BIG, FREE, NOW, PRO, plan, plans, quota
 
 from tai_autonomics.domain.decider import Accepted, fold
 from tai_autonomics.domain.entitlement import (
@@ -199,7 +199,7 @@ class TenantHistory(RuleBasedStateMachine):
 
     def decided(self, command: Command) -> Decision:
         before, bytes_before = self.state, msgspec.json.encode(self.state)
-        decision = decide(command, before, now=self.now, plans=self.plans, bounds=BOUNDS)
+        decision = decide(command, before, now=self.now, plans=self.plans, bounds=BOUNDS, action_id=ACTION)
         assert msgspec.json.encode(before) == bytes_before
         if isinstance(decision.outcome, Accepted):
             self.state = fold(evolve, before, decision.outcome.events)

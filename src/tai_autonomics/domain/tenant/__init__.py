@@ -6,22 +6,33 @@ The governors of one tenant side by side, behind the gates.
 `decide` answers, `evolve` applies; nothing else changes a tenant.
 
     deciding   the answer to one command           checking   what it would be, without deciding
+    ├── governing  ... of the autonomic governor       |
     └── asking     the gates, about this tenant  ──────┘
     evolving   what each event leaves              elapsing   which timer is next, and what all that are due leave
     └── timers, state ────────────────────────────────┘
-    commands, events: the words
+    commands, events, decisions: the words
 """
 
 from tai_autonomics.domain.decider import name_of
 from tai_autonomics.domain.tenant.asking import effective_plan
 from tai_autonomics.domain.tenant.checking import Check, CheckResult, Limit, check, when_stale
-from tai_autonomics.domain.tenant.commands import Command, Erase, Restore
-from tai_autonomics.domain.tenant.deciding import Bounds, Decision, Subject, decide
+from tai_autonomics.domain.tenant.commands import Command, Erase, Restore, TimerCommand
+from tai_autonomics.domain.tenant.deciding import decide
+from tai_autonomics.domain.tenant.decisions import Bounds, Decision, Subject
 from tai_autonomics.domain.tenant.elapsing import after_timers, next_timer
 from tai_autonomics.domain.tenant.events import EffectivePlanChanged, Event, LedgerRestored, PartErased, RestoredHead
 from tai_autonomics.domain.tenant.evolving import evolve
-from tai_autonomics.domain.tenant.state import INITIAL_STATE, TenantState
-from tai_autonomics.domain.tenant.timers import SetTimer, SettleTimer, Timer, due_of
+from tai_autonomics.domain.tenant.state import INITIAL_STATE, TenantState, throttle_in_force
+from tai_autonomics.domain.tenant.timers import (
+    SetEffect,
+    SetTimer,
+    SettleEffect,
+    SettleTimer,
+    Timer,
+    due_of,
+    subject_of,
+    subject_of_action,
+)
 
 __all__ = [
     "INITIAL_STATE",
@@ -38,11 +49,14 @@ __all__ = [
     "PartErased",
     "Restore",
     "RestoredHead",
+    "SetEffect",
     "SetTimer",
+    "SettleEffect",
     "SettleTimer",
     "Subject",
     "TenantState",
     "Timer",
+    "TimerCommand",
     "after_timers",
     "check",
     "decide",
@@ -51,5 +65,8 @@ __all__ = [
     "evolve",
     "name_of",
     "next_timer",
+    "subject_of",
+    "subject_of_action",
+    "throttle_in_force",
     "when_stale",
 ]

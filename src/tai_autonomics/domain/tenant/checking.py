@@ -3,6 +3,7 @@
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tai_autonomics.domain.gates import (
     CheckReason,
@@ -12,13 +13,14 @@ from tai_autonomics.domain.gates import (
     quota_is_available,
     quota_is_in_plan,
 )
+from tai_autonomics.domain.governor import Throttled
 from tai_autonomics.domain.identifiers import EntitlementId, FeatureName, QuotaName
 from tai_autonomics.domain.moments import Moment
 from tai_autonomics.domain.plans import Plan, Plans
 from tai_autonomics.domain.quota import use_at
 from tai_autonomics.domain.tenant.asking import effective_plan, tenant_is_entitled
 from tai_autonomics.domain.tenant.elapsing import after_timers
-from tai_autonomics.domain.tenant.state import TenantState
+from tai_autonomics.domain.tenant.state import TenantState, throttle_in_force
 
 
 class Check(Struct, frozen=True, gc=False):
@@ -50,13 +52,16 @@ class CheckResult(Struct, frozen=True):
     reason: CheckReason | Literal["state_is_stale"] | None
     limits: dict[QuotaName, Limit]
     gates: tuple[Passed | Failed, ...]
+    throttle: Throttled | None = None
+    """What an action set for the tenant as a whole; whoever answers counts and refuses by it."""
 
 
 def check(checks: tuple[Check, ...], state: TenantState, *, now: Moment, plans: Plans) -> tuple[CheckResult, ...]:
     """What would be decided at `now`, after the timers due by then. Writes nothing."""
     current = after_timers(state, now)
     plan = effective_plan(current, plans)
-    return tuple(_checked(each, current, plan, now, plans) for each in checks)
+    throttle = throttle_in_force(current, now)
+    return tuple(_checked(each, current, plan, now, plans, throttle) for each in checks)
 
 
 def when_stale(
@@ -66,10 +71,12 @@ def when_stale(
     plan = effective_plan(after_timers(state, now), plans)
     if plan is None or plan.on_stale == "allow":
         return results
-    return tuple(CheckResult(False, each.reason or "state_is_stale", each.limits, each.gates) for each in results)
+    return tuple(replace(each, allowed=False, reason=each.reason or "state_is_stale") for each in results)
 
 
-def _checked(asked: Check, state: TenantState, plan: Plan | None, now: Moment, plans: Plans) -> CheckResult:
+def _checked(
+    asked: Check, state: TenantState, plan: Plan | None, now: Moment, plans: Plans, throttle: Throttled | None
+) -> CheckResult:
     gates = [tenant_is_entitled(asked.entitlement_id, state, plan)]
     limits: dict[QuotaName, Limit] = {}
     # Without anything in service there is no plan that could be asked.
@@ -81,7 +88,7 @@ def _checked(asked: Check, state: TenantState, plan: Plan | None, now: Moment, p
             gates.append(available)
             limits = {} if limit is None else {asked.quota: limit}
     reason = next((gate.reason for gate in gates if isinstance(gate, Failed)), None)
-    return CheckResult(reason is None, reason, limits, tuple(gates))
+    return CheckResult(reason is None, reason, limits, tuple(gates), throttle)
 
 
 def _quota_checked(

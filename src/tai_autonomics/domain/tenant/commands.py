@@ -16,6 +16,8 @@ from tai_autonomics.domain.entitlement import (
     Suspend,
     Verify,
 )
+from tai_autonomics.domain.fleet import Reserve
+from tai_autonomics.domain.governor import GovernorCommand, GovernorTimer
 from tai_autonomics.domain.quota import Consume, Release, Reset
 
 
@@ -35,4 +37,7 @@ class Restore(Struct, frozen=True, gc=False):
 
 
 LifecycleCommand = Request | Grant | Reject | ChangePlan | Suspend | Resume | Cancel | Reinstate | Renew | Revoke
-Command = Verify | Consume | Release | Reset | LifecycleCommand | EntitlementTimer | Erase | Restore
+TimerCommand = EntitlementTimer | GovernorTimer
+Command = (
+    Verify | Consume | Release | Reset | LifecycleCommand | GovernorCommand | Reserve | TimerCommand | Erase | Restore
+)

@@ -1,5 +1,7 @@
 """What the passing of time asks of a tenant: which timer is next, and what is so once all that are due are decided."""
 
+from msgspec.structs import replace
+
 from tai_autonomics.domain.decider import Accepted, fold
 from tai_autonomics.domain.entitlement import (
     FINAL,
@@ -11,14 +13,16 @@ from tai_autonomics.domain.entitlement import (
     elapse,
 )
 from tai_autonomics.domain.entitlement import evolve as evolve_entitlement
-from tai_autonomics.domain.identifiers import EntitlementId
+from tai_autonomics.domain.governor import EndBudget, EndThrottle, LapseApproval, LoseAttempt, PassDeadline
+from tai_autonomics.domain.identifiers import ActionId, EntitlementId
 from tai_autonomics.domain.moments import Moment
+from tai_autonomics.domain.tenant.commands import TimerCommand
 from tai_autonomics.domain.tenant.state import TenantState, recounted
-from tai_autonomics.domain.tenant.timers import TIMER_KINDS, Timer, earliest
+from tai_autonomics.domain.tenant.timers import ENTITLEMENT_TIMERS, TIMER_KINDS, Timer, earliest
 
 
-def next_timer(state: TenantState, by: Moment) -> EntitlementTimer | None:
-    """The timer to decide first among those due by then: the earliest; at equal times by kind, then by entitlement."""
+def next_timer(state: TenantState, by: Moment) -> TimerCommand | None:
+    """The timer to decide first among those due by then: the earliest; at equal times by kind, then by subject."""
     if state.due is None or state.due > by:
         return None
     return _command_of(min(state.timers.values(), key=_order))
@@ -26,16 +30,18 @@ def next_timer(state: TenantState, by: Moment) -> EntitlementTimer | None:
 
 def after_timers(state: TenantState, now: Moment) -> TenantState:
     """
-    The state once every timer due by then is decided, but for `plan`, which says what was last recorded.
+    The state once every entitlement's timer due by then is decided, but for `plan`, which says what was last recorded.
 
+    What is due of the governor waits for its decision: rules may have something to say to it.
     In one pass: folding them one by one copies the whole tenant for each, and a thousand may be due at one midnight.
     """
     if state.due is None or state.due > now:
         return state
     entitlements = dict(state.entitlements)
     in_service = state.in_service
-    for timer in sorted((timer for timer in state.timers.values() if timer.due <= now), key=_order):
-        command = _command_of(timer)
+    due = (timer for timer in state.timers.values() if timer.due <= now and timer.kind in ENTITLEMENT_TIMERS)
+    for timer in sorted(due, key=_order):
+        command = _entitlement_timer(timer)
         before = entitlements[command.entitlement_id]
         outcome = elapse(command, before, now=now)
         if isinstance(outcome, Accepted):  # an entitlement that ended has settled its other timers
@@ -45,9 +51,10 @@ def after_timers(state: TenantState, now: Moment) -> TenantState:
     timers = {
         key: timer
         for key, timer in state.timers.items()
-        if timer.due > now and entitlements[_entitlement_id_of(timer)].status not in FINAL
+        if timer.kind not in ENTITLEMENT_TIMERS
+        or (timer.due > now and entitlements[_entitlement_id_of(timer)].status not in FINAL)
     }
-    return TenantState(state.plan, entitlements, in_service, state.quotas, timers, earliest(timers))
+    return replace(state, entitlements=entitlements, in_service=in_service, timers=timers, due=earliest(timers))
 
 
 def _order(timer: Timer) -> tuple[Moment, int, str]:
@@ -58,7 +65,24 @@ def _entitlement_id_of(timer: Timer) -> EntitlementId:
     return EntitlementId(timer.subject.removeprefix("entitlement/"))
 
 
-def _command_of(timer: Timer) -> EntitlementTimer:
+def _command_of(timer: Timer) -> TimerCommand:
+    action_id = ActionId(timer.subject.removeprefix("action/"))
+    match timer.kind:
+        case "attempt_lease":
+            return LoseAttempt(action_id, timer.due)
+        case "approval_lapse":
+            return LapseApproval(action_id, timer.due)
+        case "deadline":
+            return PassDeadline(action_id, timer.due)
+        case "budget_end":
+            return EndBudget(timer.due)
+        case "throttle_end":
+            return EndThrottle(timer.due)
+        case _:
+            return _entitlement_timer(timer)
+
+
+def _entitlement_timer(timer: Timer) -> EntitlementTimer:
     entitlement_id = _entitlement_id_of(timer)
     match timer.kind:
         case "end_of_term":
@@ -67,5 +91,5 @@ def _command_of(timer: Timer) -> EntitlementTimer:
             return Expire(entitlement_id, timer.due)
         case "activate":
             return Activate(entitlement_id, timer.due)
-        case "plan_change":
+        case _:
             return ApplyPlanChange(entitlement_id, timer.due)

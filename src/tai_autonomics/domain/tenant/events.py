@@ -4,6 +4,8 @@ from msgspec import Struct
 
 from tai_autonomics.domain.decider import Recorded
 from tai_autonomics.domain.entitlement import EntitlementEvent
+from tai_autonomics.domain.fleet import FleetReserved
+from tai_autonomics.domain.governor import GovernorEvent
 from tai_autonomics.domain.identifiers import PlanName
 from tai_autonomics.domain.quota import QuotaEvent
 
@@ -39,4 +41,6 @@ class EffectivePlanChanged(Recorded, frozen=True):
     plan: PlanName | None = None
 
 
-Event = QuotaEvent | EntitlementEvent | EffectivePlanChanged | PartErased | LedgerRestored
+Event = (
+    QuotaEvent | EntitlementEvent | GovernorEvent | FleetReserved | EffectivePlanChanged | PartErased | LedgerRestored
+)

@@ -4,8 +4,12 @@ from typing import Final
 
 from msgspec import Struct
 
+from tai_autonomics.domain.actions import ActionType
+from tai_autonomics.domain.budgets import BudgetUse
 from tai_autonomics.domain.entitlement import INITIAL_STATE as NO_ENTITLEMENT
 from tai_autonomics.domain.entitlement import EntitlementState, plan_in_service
+from tai_autonomics.domain.governor import INITIAL_STATE as NO_GOVERNOR
+from tai_autonomics.domain.governor import GovernorState, Throttled
 from tai_autonomics.domain.identifiers import EntitlementId, PlanName, QuotaName
 from tai_autonomics.domain.moments import Moment
 from tai_autonomics.domain.quota import QuotaUse
@@ -24,6 +28,9 @@ class TenantState(Struct, frozen=True):
     timers: dict[str, Timer] = {}
     due: Moment | None = None
     """When the earliest timer is due."""
+    governor: GovernorState = NO_GOVERNOR
+    fleet: dict[ActionType, BudgetUse] = {}
+    """Used in the fleet's ledger alone."""
 
 
 INITIAL_STATE: Final = TenantState()
@@ -32,6 +39,12 @@ INITIAL_STATE: Final = TenantState()
 def entitlement_of(state: TenantState, entitlement_id: EntitlementId) -> EntitlementState:
     """One that nobody knows is in the state that all begin in."""
     return state.entitlements.get(entitlement_id, NO_ENTITLEMENT)
+
+
+def throttle_in_force(state: TenantState, now: Moment) -> Throttled | None:
+    """What an action set for the tenant's checks and consumes, if that is not over at `now`."""
+    throttle = state.governor.throttle
+    return throttle if throttle is not None and now < throttle.until else None
 
 
 def recounted(

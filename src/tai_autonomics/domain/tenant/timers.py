@@ -1,10 +1,11 @@
-"""
-When a tenant changes by itself: each event says which timers it sets and which it settles.
+r"""
+What becomes due by an event: when the tenant changes by itself (timers), and what is to be carried out (effects).
 
     event --due_of--> SetTimer | SettleTimer --moved--> the timers of the state
+                  \-> SetEffect | SettleEffect: the executor's; the state has the action itself
 """
 
-from typing import Final, get_args
+from typing import Final, Literal, get_args
 
 from msgspec import Struct
 
@@ -26,17 +27,50 @@ from tai_autonomics.domain.entitlement import (
     EntitlementScheduled,
     EntitlementSuspended,
     EntitlementVerified,
-    TimerKind,
 )
-from tai_autonomics.domain.moments import Moment
+from tai_autonomics.domain.entitlement import TimerKind as EntitlementTimerKind
+from tai_autonomics.domain.fleet import FleetReserved
+from tai_autonomics.domain.governor import (
+    ActionApproved,
+    ActionAttempted,
+    ActionRequested,
+    ActionSettled,
+    AttemptEnded,
+    EndBudget,
+    EndThrottle,
+    LapseApproval,
+    LateResultRecorded,
+    LoseAttempt,
+    PassDeadline,
+    RefusalBegun,
+    RefusalEnded,
+    RuleEvaluated,
+    RulesForgotten,
+    SignalObserved,
+    SignalRefused,
+    ThrottleEnded,
+    ThrottleSet,
+    WouldHaveActed,
+)
+from tai_autonomics.domain.governor import TimerKind as GovernorTimerKind
+from tai_autonomics.domain.identifiers import ActionId
+from tai_autonomics.domain.moments import Moment, plus_seconds
 from tai_autonomics.domain.quota import QuotaConsumed, QuotaReleased, QuotaReset, ThresholdCrossed
+from tai_autonomics.domain.tenant.commands import TimerCommand
 from tai_autonomics.domain.tenant.events import EffectivePlanChanged, Event, LedgerRestored, PartErased
 
-TIMER_KINDS: Final[tuple[TimerKind, ...]] = get_args(TimerKind)
+TimerKind = EntitlementTimerKind | GovernorTimerKind
+EffectKind = Literal["attempt"]
+
+ENTITLEMENT_TIMERS: Final[tuple[EntitlementTimerKind, ...]] = get_args(EntitlementTimerKind)
+TIMER_KINDS: Final[tuple[TimerKind, ...]] = (*ENTITLEMENT_TIMERS, *get_args(GovernorTimerKind))
+GOVERNOR: Final = "governor"
+FIRST_LEASE_SECONDS: Final = 10
+"""The instance whose append asks for an action attempts it at once; the row is due for all others that much later."""
 
 
 class Timer(Struct, frozen=True, gc=False):
-    """At `due` the subject ("entitlement/<id>") changes by itself."""
+    """At `due` the subject ("entitlement/<id>", "action/<id>", "governor") changes by itself."""
 
     subject: str
     kind: TimerKind
@@ -58,8 +92,26 @@ class SettleTimer(Struct, frozen=True, gc=False):
     kind: TimerKind
 
 
-def due_of(event: Event) -> tuple[SetTimer | SettleTimer, ...]:
-    """Which timers the event sets and which it makes stale."""
+class SetEffect(Struct, frozen=True, gc=False):
+    """From `due` on the subject ("action/<id>") is to be attempted by whoever leases the row."""
+
+    subject: str
+    kind: EffectKind
+    due: Moment
+
+
+class SettleEffect(Struct, frozen=True, gc=False):
+    """Takes the row away."""
+
+    subject: str
+    kind: EffectKind
+
+
+Change = SetTimer | SettleTimer | SetEffect | SettleEffect
+
+
+def due_of(event: Event) -> tuple[Change, ...]:
+    """Which timers and effects the event sets and which it makes stale."""
     match event:
         case (
             QuotaConsumed()
@@ -73,6 +125,13 @@ def due_of(event: Event) -> tuple[SetTimer | SettleTimer, ...]:
             | EntitlementRequested()
             | EntitlementSuspended()
             | EntitlementResumed()
+            | FleetReserved()
+            | SignalObserved()
+            | SignalRefused()
+            | RuleEvaluated()
+            | RulesForgotten()
+            | WouldHaveActed()
+            | LateResultRecorded()
         ):
             return ()
         case EntitlementGranted():
@@ -92,10 +151,68 @@ def due_of(event: Event) -> tuple[SetTimer | SettleTimer, ...]:
         case EntitlementRenewed():
             return (_set(event, "expire", event.expires_at), _set(event, "end_of_term", event.ends_at))
         case EntitlementRejected() | EntitlementCancelled() | EntitlementRevoked() | EntitlementExpired():
-            return tuple(_settle(event, kind) for kind in TIMER_KINDS)
+            return tuple(_settle(event, kind) for kind in ENTITLEMENT_TIMERS)
+        case ActionRequested() | ActionApproved() | ActionAttempted() | AttemptEnded() | ActionSettled():
+            return _due_of_action(event)
+        case RefusalBegun(until=until):
+            return () if until is None else (SetTimer(GOVERNOR, "budget_end", until),)
+        case RefusalEnded(causes):
+            return (SettleTimer(GOVERNOR, "budget_end"),) if "budget" in causes else ()
+        case ThrottleSet():
+            return (SetTimer(GOVERNOR, "throttle_end", event.until),)
+        case ThrottleEnded():
+            return (SettleTimer(GOVERNOR, "throttle_end"),)
 
 
-def moved(timers: dict[str, Timer], changes: tuple[SetTimer | SettleTimer, ...]) -> dict[str, Timer]:
+def subject_of(timer: TimerCommand) -> str:
+    """What the timer that has become a command was set for."""
+    match timer:
+        case EndBudget() | EndThrottle():
+            return GOVERNOR
+        case LoseAttempt() | LapseApproval() | PassDeadline():
+            return subject_of_action(timer.action_id)
+        case _:
+            return f"entitlement/{timer.entitlement_id}"
+
+
+def subject_of_action(action_id: ActionId) -> str:
+    return f"action/{action_id}"
+
+
+def _due_of_action(
+    event: ActionRequested | ActionApproved | ActionAttempted | AttemptEnded | ActionSettled,
+) -> tuple[Change, ...]:
+    """The action in flight has one timer at a time, and an effect while it may be attempted."""
+    subject = subject_of_action(event.action_id)
+    match event:
+        case ActionRequested(approval=None, deadline=deadline, requested_at=at) if deadline is not None:
+            return _to_attempt(subject, deadline, plus_seconds(at, FIRST_LEASE_SECONDS))
+        case ActionRequested(approval=approval):
+            assert approval is not None
+            return (SetTimer(subject, "approval_lapse", approval.until),)
+        case ActionApproved(deadline=None):
+            return ()
+        case ActionApproved(deadline=deadline, at=at):
+            due = _to_attempt(subject, deadline, plus_seconds(at, FIRST_LEASE_SECONDS))
+            return (SettleTimer(subject, "approval_lapse"), *due)
+        case ActionAttempted(leased_until=until):
+            lease = SetTimer(subject, "attempt_lease", until)
+            return (SettleTimer(subject, "deadline"), lease, SettleEffect(subject, "attempt"))
+        case AttemptEnded(retry_at=retry_at, deadline=deadline):
+            ended = SettleTimer(subject, "attempt_lease")
+            if retry_at is None or deadline is None:
+                return (ended,)
+            return (ended, *_to_attempt(subject, deadline, retry_at))
+        case ActionSettled():
+            timers = tuple(SettleTimer(subject, kind) for kind in ("attempt_lease", "approval_lapse", "deadline"))
+            return (*timers, SettleEffect(subject, "attempt"))
+
+
+def _to_attempt(subject: str, deadline: Moment, due: Moment) -> tuple[Change, ...]:
+    return SetTimer(subject, "deadline", deadline), SetEffect(subject, "attempt", due)
+
+
+def moved(timers: dict[str, Timer], changes: tuple[Change, ...]) -> dict[str, Timer]:
     """The timers after the changes, by subject and kind: at most one of each kind."""
     after = dict(timers)
     for change in changes:
@@ -105,6 +222,8 @@ def moved(timers: dict[str, Timer], changes: tuple[SetTimer | SettleTimer, ...])
                 after[key] = Timer(subject, kind, due)
             case SettleTimer():
                 after.pop(key, None)
+            case SetEffect() | SettleEffect():
+                continue
     return after
 
 
@@ -113,11 +232,11 @@ def earliest(timers: dict[str, Timer]) -> Moment | None:
     return min((timer.due for timer in timers.values()), default=None)
 
 
-def _set(event: EntitlementEvent, kind: TimerKind, due: Moment | None) -> SetTimer | SettleTimer:
+def _set(event: EntitlementEvent, kind: EntitlementTimerKind, due: Moment | None) -> SetTimer | SettleTimer:
     return _settle(event, kind) if due is None else SetTimer(_subject_of(event), kind, due)
 
 
-def _settle(event: EntitlementEvent, kind: TimerKind) -> SettleTimer:
+def _settle(event: EntitlementEvent, kind: EntitlementTimerKind) -> SettleTimer:
     return SettleTimer(_subject_of(event), kind)
 
 
