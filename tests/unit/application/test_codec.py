@@ -2,8 +2,9 @@
 
 import pytest
 from msgspec.structs import replace
-from tests.builders import CALLS, ENT, PRO, in_service
+from tests.builders import ACTION, CALLS, ENT, PRO, after, governed, in_service, observed, rule
 from tests.contract.stores.builders import receipt
+from tests.given_when_then import Given, given
 
 from tai_autonomics.application.codec import (
     STATE_VERSION,
@@ -15,10 +16,22 @@ from tai_autonomics.application.codec import (
     state_of,
     state_to_bytes,
 )
+from tai_autonomics.domain.actions import Throttle
 from tai_autonomics.domain.decider import fold
 from tai_autonomics.domain.entitlement import EntitlementGranted, EntitlementRenewed, EntitlementRevoked
+from tai_autonomics.domain.fleet import Reserve
+from tai_autonomics.domain.governor import (
+    BeginAttempt,
+    CancelAction,
+    LoseAttempt,
+    PauseGovernor,
+    ReportResult,
+    ResumeGovernor,
+)
+from tai_autonomics.domain.identifiers import ActionId
 from tai_autonomics.domain.moments import Moment
 from tai_autonomics.domain.quota import QuotaConsumed
+from tai_autonomics.domain.rules import Budget
 from tai_autonomics.domain.tenant import INITIAL_STATE, Event, evolve
 from tai_autonomics.errors import LedgerNewerThanCode, NotCanonical
 from tai_autonomics.ledger.canonical import canonical
@@ -29,6 +42,14 @@ EVENTS: tuple[Event, ...] = (
     *in_service(expires_at=FIRST),
     QuotaConsumed(CALLS, 5, 5, "lifetime", 100),
     EntitlementRenewed(ENT, SECOND),
+)
+
+OLD_STATE = (
+    b'{"plan":"professional","entitlements":{"ent_1":{"status":"active","plan":"professional",'
+    b'"expires_at":"2027-01-01T00:00:00.000000Z"}},"in_service":{"professional":1},"quotas":{"api_calls":{"used":5,'
+    b'"per":"lifetime","window_start":null,"window_end":null,"crossed":[]}},"timers":{"entitlement/ent_1/expire":'
+    b'{"subject":"entitlement/ent_1","kind":"expire","due":"2027-01-01T00:00:00.000000Z"}},'
+    b'"due":"2027-01-01T00:00:00.000000Z"}'
 )
 
 
@@ -73,6 +94,47 @@ def test_state_comes_back_as_it_was_written() -> None:
     assert state_of(replace(snapshot, state_version=STATE_VERSION + 1)) is None
     assert state_of(replace(snapshot, state=b'{"quotas":7}')) is None
     assert state_of(replace(snapshot, state=b"not JSON")) is None
+
+
+def test_a_snapshot_of_a_release_without_governors_is_lifted() -> None:
+    """The bytes are those that release 0.1 wrote for this history, before there was a version 2."""
+    snapshot = Snapshot(3, "l", "h", FIRST, 1, OLD_STATE)
+    assert state_of(snapshot) == fold(evolve, INITIAL_STATE, EVENTS)
+
+
+def test_no_release_without_governors_takes_a_snapshot_of_one_with_them() -> None:
+    assert STATE_VERSION == 2
+
+
+def test_a_governor_comes_back_as_it_was_written() -> None:
+    history = given(*in_service()).under(governed(budget=Budget(2, 60), failures=1)).when(observed("9.50", "81.25"))
+    shadow = history.and_then.under(governed(rule("dark", mode="shadow"), budget=Budget(9, 60)))
+    waiting = shadow.when(CancelAction(ACTION, "ann")).and_then.when(observed(99)).and_then
+    paused = waiting.when(PauseGovernor()).and_then.when(Reserve(ACTION, "webhook")).and_then
+    begun = lost(paused.under(governed(rule("again", order=Throttle(1, 60, 60)))))
+    for each in (history.and_then, paused, begun):
+        assert state_of(Snapshot(3, "l", "h", FIRST, STATE_VERSION, state_to_bytes(each.state))) == each.state
+        assert events_of(holding(events_to_json(each.events))) == each.events
+        assert b"null" not in canonical(events_to_json(each.events))
+
+
+def lost(history: Given) -> Given:
+    resumed = history.when(ResumeGovernor()).and_then.when(observed(99), action_id=ActionId("b")).and_then
+    begun = resumed.when(BeginAttempt(ActionId("b"), 1, {"until": SECOND, "requests": 1})).and_then
+    action = begun.state.governor.in_flight
+    assert action is not None
+    assert action.leased_until is not None
+    gone = begun.when(LoseAttempt(action.id, action.leased_until), at=action.leased_until).and_then
+    return gone.when(ReportResult(action.id, 1, "succeeded", "", 5), at=action.leased_until).and_then
+
+
+def test_an_action_to_carry_out_is_a_due_row_until_it_is_attempted_or_settled() -> None:
+    requested = given(*in_service()).under(governed()).when(observed(99))
+    rows = due_rows(requested.events)
+    assert rows[("action/act_1", "attempt")] == Due("action/act_1", "attempt", after(10))
+    assert rows[("action/act_1", "deadline")] == Due("action/act_1", "deadline", after(630))
+    begun = requested.and_then.when(BeginAttempt(ACTION, 1, {}))
+    assert due_rows(begun.events)[("action/act_1", "attempt")] == DueKey("action/act_1", "attempt")
 
 
 def test_the_last_word_on_a_timer_stands() -> None:

@@ -1,8 +1,26 @@
 """What holds for a tenant as a whole: its effective plan, its timers, its bounds, its commands' ids."""
 
 import pytest
-from tests.builders import BIG, CALLS, ENT, FREE, LATER, LATEST, NOW, PRO, in_service, moment, plan, plans
-from tests.given_when_then import given
+from tests.builders import (
+    ACTION,
+    BIG,
+    CALLS,
+    ENT,
+    FREE,
+    LATER,
+    LATEST,
+    NOW,
+    PRO,
+    after,
+    governed,
+    in_service,
+    moment,
+    observed,
+    plan,
+    plans,
+    rule,
+)
+from tests.given_when_then import Given, given
 
 from tai_autonomics.domain.entitlement import (
     Activate,
@@ -31,10 +49,30 @@ from tai_autonomics.domain.entitlement import (
     Suspend,
     Verify,
 )
+from tai_autonomics.domain.governor import (
+    ApproveAction,
+    BeginAttempt,
+    EndBudget,
+    EndThrottle,
+    LapseApproval,
+    LoseAttempt,
+    PassDeadline,
+    RefusalBegun,
+    RefusalEnded,
+    ReportResult,
+    Throttled,
+    ThrottleEnded,
+    ThrottleSet,
+)
+from tai_autonomics.domain.identifiers import ActionId
+from tai_autonomics.domain.moments import Moment
 from tai_autonomics.domain.quota import Consume, QuotaConsumed, QuotaReleased, QuotaReset, Release, ThresholdCrossed
+from tai_autonomics.domain.rules import Approval
 from tai_autonomics.domain.tenant import (
     INITIAL_STATE,
     Bounds,
+    Check,
+    Command,
     EffectivePlanChanged,
     Erase,
     Event,
@@ -45,10 +83,17 @@ from tai_autonomics.domain.tenant import (
     SetTimer,
     SettleTimer,
     Subject,
+    TenantState,
+    Timer,
+    TimerCommand,
+    after_timers,
+    check,
     due_of,
     effective_plan,
     next_timer,
+    subject_of,
 )
+from tai_autonomics.domain.tenant.timers import TIMER_KINDS
 
 # the effective plan
 
@@ -202,6 +247,106 @@ SUBJECT = "entitlement/ent_1"
 )
 def test_an_event_says_which_timers_it_moves(event: Event, changes: tuple[SetTimer | SettleTimer, ...]) -> None:
     assert due_of(event) == changes
+
+
+def due_changes(history: Given, command: Command, *, at: Moment = NOW) -> list[str]:
+    """What the events of a command set and settle, in words."""
+    return [
+        f"{type(change).__name__} {change.subject} {change.kind} {getattr(change, 'due', '')}".strip()
+        for event in history.when(command, at=at).events
+        for change in due_of(event)
+    ]
+
+
+def test_an_action_may_be_attempted_by_others_once_the_first_lease_is_over_and_has_a_deadline() -> None:
+    assert due_changes(given(*in_service()).under(governed()), observed(99)) == [
+        f"SetTimer action/act_1 deadline {after(630)}",
+        f"SetEffect action/act_1 attempt {after(10)}",
+    ]
+
+
+def test_an_action_that_waits_for_approval_can_lapse_and_is_not_to_be_attempted() -> None:
+    history = given(*in_service()).under(governed(rule(mode="approve", approval=Approval(900, 2))))
+    assert due_changes(history, observed(99)) == [f"SetTimer action/act_1 approval_lapse {after(900)}"]
+    waiting = history.when(observed(99)).and_then
+    assert due_changes(waiting, ApproveAction(ACTION, "ann")) == []
+    once = waiting.when(ApproveAction(ACTION, "ann")).and_then
+    assert due_changes(once, ApproveAction(ACTION, "bob"), at=after(60)) == [
+        "SettleTimer action/act_1 approval_lapse",
+        f"SetTimer action/act_1 deadline {after(690)}",
+        f"SetEffect action/act_1 attempt {after(70)}",
+    ]
+
+
+def test_an_attempt_under_way_has_a_lease_in_the_place_of_the_deadline_and_nobody_else_is_to_attempt_it() -> None:
+    ready = given(*in_service()).under(governed()).when(observed(99)).and_then
+    assert due_changes(ready, BeginAttempt(ACTION, 1, {})) == [
+        "SettleTimer action/act_1 deadline",
+        f"SetTimer action/act_1 attempt_lease {after(20)}",
+        "SettleEffect action/act_1 attempt",
+    ]
+    begun = ready.when(BeginAttempt(ACTION, 1, {})).and_then
+    assert due_changes(begun, ReportResult(ACTION, 1, "timed_out", "", 5, retry_at=after(30))) == [
+        "SettleTimer action/act_1 attempt_lease",
+        f"SetTimer action/act_1 deadline {after(630)}",
+        f"SetEffect action/act_1 attempt {after(30)}",
+    ]
+    assert due_changes(begun, ReportResult(ACTION, 1, "succeeded", "", 5)) == [
+        "SettleTimer action/act_1 attempt_lease",
+        "SettleTimer action/act_1 attempt_lease",
+        "SettleTimer action/act_1 approval_lapse",
+        "SettleTimer action/act_1 deadline",
+        "SettleEffect action/act_1 attempt",
+    ]
+
+
+def test_a_budget_and_a_throttle_end_by_timers_of_the_governor() -> None:
+    assert due_of(RefusalBegun("budget", NOW, LATER)) == (SetTimer("governor", "budget_end", LATER),)
+    assert due_of(RefusalBegun("pause", NOW)) == ()
+    assert due_of(RefusalEnded(("budget",), NOW, 0)) == (SettleTimer("governor", "budget_end"),)
+    assert due_of(RefusalEnded(("pause",), NOW, 0)) == ()
+    assert due_of(ThrottleSet(ACTION, 1, 1, LATER)) == (SetTimer("governor", "throttle_end", LATER),)
+    assert due_of(ThrottleEnded(NOW)) == (SettleTimer("governor", "throttle_end"),)
+
+
+@pytest.mark.parametrize(
+    ("timer", "command", "subject"),
+    [
+        (Timer("action/a", "attempt_lease", LATER), LoseAttempt(ActionId("a"), LATER), "action/a"),
+        (Timer("action/a", "approval_lapse", LATER), LapseApproval(ActionId("a"), LATER), "action/a"),
+        (Timer("action/a", "deadline", LATER), PassDeadline(ActionId("a"), LATER), "action/a"),
+        (Timer("governor", "budget_end", LATER), EndBudget(LATER), "governor"),
+        (Timer("governor", "throttle_end", LATER), EndThrottle(LATER), "governor"),
+        (Timer(SUBJECT, "expire", LATER), Expire(ENT, LATER), SUBJECT),
+    ],
+)
+def test_a_timer_becomes_a_command_about_its_subject(timer: Timer, command: TimerCommand, subject: str) -> None:
+    state = TenantState(timers={"key": timer}, due=LATER)
+    assert next_timer(state, LATER) == command
+    assert subject_of(command) == subject
+
+
+def test_at_equal_times_entitlements_come_before_actions_and_these_before_the_governor() -> None:
+    kinds = [timer.kind for timer in sorted(some_of_each(), key=lambda timer: TIMER_KINDS.index(timer.kind))]
+    assert kinds == ["expire", "attempt_lease", "approval_lapse", "deadline", "budget_end", "throttle_end"]
+
+
+def some_of_each() -> tuple[Timer, ...]:
+    action = tuple(Timer("action/a", kind, LATER) for kind in ("deadline", "approval_lapse", "attempt_lease"))
+    return (Timer("governor", "throttle_end", LATER), Timer("governor", "budget_end", LATER), *action, EXPIRES)
+
+
+EXPIRES = Timer("entitlement/ent_1", "expire", LATER)
+
+
+def test_a_check_sees_entitlements_as_of_now_and_leaves_the_governors_timers_to_their_decision() -> None:
+    throttled = given(*in_service(expires_at=LATER), ThrottleSet(ACTION, 1, 1, LATER))
+    later = after_timers(throttled.state, LATER)
+    assert later.entitlements[ENT].status == "expired"
+    assert list(later.timers) == ["governor/throttle_end"]
+    assert later.due == LATER
+    assert check((Check(),), throttled.state, now=NOW, plans=plans())[0].throttle == Throttled(1, 1, LATER, ACTION)
+    assert check((Check(),), throttled.state, now=LATER, plans=plans())[0].throttle is None
 
 
 def test_no_timer_is_next_before_its_time() -> None:

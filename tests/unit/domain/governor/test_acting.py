@@ -19,7 +19,7 @@ from tests.unit.domain.governor.actions import TARGET, attempted, settled
 
 from tai_autonomics.domain.actions import Order, Publish, SuspendEntitlements, Throttle, Webhook
 from tai_autonomics.domain.budgets import BudgetUse
-from tai_autonomics.domain.entitlement import EntitlementGranted, EntitlementSuspended, Revoke
+from tai_autonomics.domain.entitlement import EntitlementGranted, EntitlementRequested, EntitlementSuspended, Revoke
 from tai_autonomics.domain.governor import (
     ActionApproved,
     ActionAttempted,
@@ -369,7 +369,8 @@ def test_a_throttle_is_set_by_its_result() -> None:
 
 
 def test_a_suspension_goes_through_the_entitlement_governor_in_the_same_decision() -> None:
-    two = given(*in_service(), EntitlementGranted("ent_2", PRO)).under(governed(rule(order=SuspendEntitlements())))
+    others = EntitlementGranted("ent_2", PRO), EntitlementRequested("ent_3", PRO)
+    two = given(*in_service(), *others).under(governed(rule(order=SuspendEntitlements())))
     done = attempted(two.when(observed(99)).and_then).when(result())
     history = done.then(
         AttemptEnded(ACTION, 1, "succeeded", "detail", 5),

@@ -8,6 +8,7 @@ from tai_autonomics.domain.actions import Webhook
 from tai_autonomics.domain.budgets import BudgetUse
 from tai_autonomics.domain.governor import (
     ActionRequested,
+    ApproveAction,
     EndBudget,
     EndThrottle,
     LoseAttempt,
@@ -137,6 +138,18 @@ def test_causes_end_one_by_one() -> None:
     assert resumed.state.governor.rules[HIGH].level == "acted"
     waiting = both.when(EndBudget(WINDOW_END), at=WINDOW_END).and_then  # type: ignore[arg-type]
     assert set(waiting.state.governor.refusing) == {"pause"}
+
+
+def test_the_gate_says_what_the_governor_refuses_for_and_until_when() -> None:
+    waiting = exhausted().when(ApproveAction(ACTION, "ann"), at=after(61))
+    assert waiting.then_refused("governor_refusing").next_step == f"wait until {WINDOW_END}"
+    gate = waiting.decision.gates[-1]
+    assert (gate.gate, gate.evidence) == (
+        "governor_is_not_refusing",
+        {"state": "refusing", "causes": ["budget"], "until": WINDOW_END},
+    )
+    both = exhausted().when(PauseGovernor(), at=after(61)).and_then.when(ApproveAction(ACTION, "ann"), at=after(62))
+    assert both.then_refused("governor_refusing").next_step == "resume the governor"
 
 
 # a throttle's end
