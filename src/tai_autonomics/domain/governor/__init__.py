@@ -79,6 +79,7 @@ from tai_autonomics.domain.governor.states import (
     Status,
     Throttled,
     TimerKind,
+    action_of,
     stage_of,
     status_of,
 )
@@ -136,6 +137,7 @@ __all__ = [
     "TimerKind",
     "WindowSeen",
     "WouldHaveActed",
+    "action_of",
     "budget_use",
     "decide",
     "elapse",

@@ -179,6 +179,9 @@ class Evaluation:
 
     def _request(self, rule: Rule, window: Window, use: BudgetUse | None) -> ActionRequested:
         now, approval = self.around.now, rule.approval
+        wanted = (
+            None if approval is None else ApprovalWanted(approval.people, plus_seconds(now, approval.within_seconds))
+        )
         return ActionRequested(
             action_id=self.around.action_id,
             rule=rule.name,
@@ -191,9 +194,9 @@ class Evaluation:
             metric=rule.signal,
             value=text_of(window.last),
             grounds=_grounds("act_when", rule, window),
-            approval=approval and ApprovalWanted(approval.people, plus_seconds(now, approval.within_seconds)),
-            deadline=None if approval else deadline_of(now, rule.attempts_max, rule.timeout_seconds),
-            budget=None if approval or use is None else spent(use),
+            approval=wanted,
+            deadline=None if wanted else deadline_of(now, rule.attempts_max, rule.timeout_seconds),
+            budget=None if wanted or use is None else spent(use),
         )
 
 

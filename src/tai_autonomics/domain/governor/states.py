@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from tai_autonomics.domain.actions import Order, Target
+from tai_autonomics.domain.actions import Action, Order, Target
 from tai_autonomics.domain.budgets import BudgetUse
 from tai_autonomics.domain.identifiers import ActionId, MetricName, RuleName
 from tai_autonomics.domain.moments import Moment
@@ -139,6 +139,23 @@ def stage_of(action: InFlight) -> Stage:
     if action.leased_until is not None:
         return "attempting"
     return "retrying" if action.attempts else "ready"
+
+
+def action_of(action: InFlight, tenant: str) -> Action:
+    """What an actuator is asked to do; it needs no approval any more."""
+    assert action.deadline is not None
+    return Action(
+        id=action.id,
+        tenant=tenant,
+        rule=action.rule,
+        order=action.order,
+        attempts_max=action.attempts_max,
+        timeout_seconds=action.timeout_seconds,
+        deadline=action.deadline,
+        requested_at=action.requested_at,
+        metric=action.metric,
+        value=action.value,
+    )
 
 
 def rule_state_of(state: GovernorState, rule: RuleName) -> RuleState:

@@ -185,11 +185,10 @@ def _due_of_action(
     """The action in flight has one timer at a time, and an effect while it may be attempted."""
     subject = subject_of_action(event.action_id)
     match event:
-        case ActionRequested(approval=None, deadline=deadline, requested_at=at) if deadline is not None:
-            return _to_attempt(subject, deadline, plus_seconds(at, FIRST_LEASE_SECONDS))
-        case ActionRequested(approval=approval):
-            assert approval is not None
+        case ActionRequested(approval=approval) if approval is not None:
             return (SetTimer(subject, "approval_lapse", approval.until),)
+        case ActionRequested(deadline=deadline, requested_at=at):
+            return _to_attempt(subject, deadline, plus_seconds(at, FIRST_LEASE_SECONDS))
         case ActionApproved(deadline=None):
             return ()
         case ActionApproved(deadline=deadline, at=at):
@@ -200,15 +199,14 @@ def _due_of_action(
             return (SettleTimer(subject, "deadline"), lease, SettleEffect(subject, "attempt"))
         case AttemptEnded(retry_at=retry_at, deadline=deadline):
             ended = SettleTimer(subject, "attempt_lease")
-            if retry_at is None or deadline is None:
-                return (ended,)
-            return (ended, *_to_attempt(subject, deadline, retry_at))
+            return (ended,) if retry_at is None else (ended, *_to_attempt(subject, deadline, retry_at))
         case ActionSettled():
             timers = tuple(SettleTimer(subject, kind) for kind in ("attempt_lease", "approval_lapse", "deadline"))
             return (*timers, SettleEffect(subject, "attempt"))
 
 
-def _to_attempt(subject: str, deadline: Moment, due: Moment) -> tuple[Change, ...]:
+def _to_attempt(subject: str, deadline: Moment | None, due: Moment) -> tuple[Change, ...]:
+    assert deadline is not None
     return SetTimer(subject, "deadline", deadline), SetEffect(subject, "attempt", due)
 
 
