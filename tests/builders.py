@@ -1,7 +1,8 @@
 """Values for tests: valid by default, so that a test names only what matters to it."""
 
+from tai_autonomics.domain.actions import Action, Order
 from tai_autonomics.domain.entitlement import EntitlementGranted
-from tai_autonomics.domain.identifiers import EntitlementId, FeatureName, PlanName, QuotaName
+from tai_autonomics.domain.identifiers import ActionId, EntitlementId, FeatureName, PlanName, QuotaName, RuleName
 from tai_autonomics.domain.moments import Moment
 from tai_autonomics.domain.plans import Kind, OnStale, Per, Plan, Plans, Quota
 from tai_autonomics.domain.tenant import Bounds, EffectivePlanChanged, Event
@@ -63,3 +64,20 @@ def in_service(
     """The history of a tenant whose first entitlement is active."""
     granted = EntitlementGranted(EntitlementId(entitlement_id), plan, expires_at)
     return granted, EffectivePlanChanged(plan=plan)
+
+
+def action(order: Order, **other: object) -> Action:
+    """One that acme's rule asked for."""
+    valid: dict[str, object] = {
+        "id": ActionId("act_01KAT4JYQ1M9G4B8W3E4ZP7R2D"),
+        "tenant": "acme",
+        "rule": RuleName("cpu-high"),
+        "order": order,
+        "attempts_max": 3,
+        "timeout_seconds": 5,
+        "deadline": Moment("2026-11-24T12:40:00.000000Z"),
+        "requested_at": Moment("2026-11-24T12:30:00.000000Z"),
+        "metric": "cpu_utilization",
+        "value": "91.5",
+    }
+    return Action(**{**valid, **other})  # type: ignore[arg-type]
