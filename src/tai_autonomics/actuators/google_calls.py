@@ -53,11 +53,6 @@ async def open_channel(host: str, *, emulator: str | None = None) -> grpc.aio.Ch
     return grpc_helpers_async.create_channel(host, credentials=await _credentials(), options=CHANNEL)
 
 
-async def check_credentials() -> None:
-    """Raises InvalidSetting where no application default credentials are found. It may take seconds."""
-    await _credentials()
-
-
 async def _credentials() -> Any:
     try:
         # In a thread: it may look for a machine's metadata server.

@@ -57,5 +57,8 @@ def dialled(receiver: Receiver, address: ipaddress.IPv4Address | ipaddress.IPv6A
 
 
 def secrets_of(receiver: Receiver, secrets: Mapping[str, tuple[bytes, ...]]) -> tuple[bytes, ...]:
-    """Those that sign what goes there; empty where nobody gave it any. Hosts are in lower case."""
-    return secrets.get(receiver.certified_name.lower(), secrets.get(ANY, ()))
+    """Those that sign what goes there, by hosts in lower case. Raises ValueError where there are none."""
+    found = secrets.get(receiver.certified_name.lower(), secrets.get(ANY, ()))
+    if not found:
+        raise ValueError("TAI_WEBHOOK_SIGNING_SECRETS has no secret for the receiver")
+    return found

@@ -80,9 +80,12 @@ class WebhookActuator:
         self._tls = tls or httpx.create_ssl_context()
 
     async def resolve(self, action: Action) -> Target | NotDone:
-        order = _order(action)
-        if (why := problem_of(order, self._policy)) is not None:
-            return NotDone(why, temporary=False)
+        order = action.order
+        assert isinstance(order, Webhook), f"action {action.id} is no webhook"
+        try:
+            secrets_for(order, self._policy.secrets)
+        except ValueError as error:
+            return NotDone(str(error), temporary=False)
         body = {"type": EVENT_TYPE, "timestamp": action.requested_at, "data": facts(action)}
         return within_bounds({"url": order.url, "body": msgspec.json.encode(body).decode()})
 
@@ -110,9 +113,11 @@ class WebhookActuator:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _post(self, action: Action, target: Target, seconds: float, exchange: _Exchange) -> None:
-        to = _receiver(str(target["url"]))
-        if not (secrets := secrets_of(to, self._policy.secrets)):
-            raise _Refused(NO_SECRET)
+        try:
+            to = receiver(str(target["url"]))
+            secrets = secrets_of(to, self._policy.secrets)
+        except ValueError as error:
+            raise _Refused(str(error)) from error
         addresses = await self._judged_addresses(to)
         body = str(target["body"]).encode()
         headers = {**_headers(to, body), **signed(secrets, id=action.id, at=self._clock.now(), body=body)}
@@ -177,15 +182,9 @@ class WebhookActuator:
         return NotDone(f"{said}: it wants no more of these" if status == 410 else said, temporary=False)
 
 
-NO_SECRET: Final = "TAI_WEBHOOK_SIGNING_SECRETS has no secret for the receiver"  # noqa: S105
-
-
-def problem_of(order: Webhook, policy: Policy) -> str | None:
-    """Why the order can never be carried out here, or None; looks nothing up."""
-    try:
-        return None if secrets_of(receiver(order.url), policy.secrets) else NO_SECRET
-    except ValueError as error:
-        return str(error)
+def secrets_for(order: Webhook, secrets: Mapping[str, tuple[bytes, ...]]) -> tuple[bytes, ...]:
+    """Those that sign what is sent to the order's URL. Raises ValueError where it is no good URL, or has none."""
+    return secrets_of(receiver(order.url), secrets)
 
 
 def retry_after_seconds(text: str | None, now: datetime) -> float | None:
@@ -199,18 +198,6 @@ def retry_after_seconds(text: str | None, now: datetime) -> float | None:
     except (ValueError, TypeError, OverflowError):  # TypeError: a date without an offset
         return None
     return min(max(seconds, 0.0), RETRY_AFTER_SECONDS_MAX)
-
-
-def _order(action: Action) -> Webhook:
-    assert isinstance(action.order, Webhook), f"action {action.id} is no webhook"
-    return action.order
-
-
-def _receiver(url: str) -> Receiver:
-    try:
-        return receiver(url)
-    except ValueError as error:
-        raise _Refused(str(error)) from error
 
 
 def _headers(to: Receiver, body: bytes) -> dict[str, str]:

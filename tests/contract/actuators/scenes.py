@@ -79,7 +79,11 @@ class Reaching(Scene, Protocol):
         """The next attempt arrives, may have its effect, and is never answered."""
         ...
 
-    async def arrived(self) -> None: ...
+    async def arrived(self) -> None:
+        """When that attempt has."""
+        ...
+
+    async def answer_again(self) -> None: ...
 
     async def left(self) -> None:
         """When the other side sees nobody any more."""
@@ -106,7 +110,7 @@ class WebhookScene(_Stacked):
 
     async def effects(self) -> list[str]:
         done = {(each.headers["webhook-id"], each.body) for each in self._receiver.requests}
-        return [id for id, _ in done]
+        return [key for key, _ in done]
 
     async def refuse_for_now(self) -> None:
         self._receiver.answer = receiver.status(503)
@@ -119,6 +123,9 @@ class WebhookScene(_Stacked):
 
     async def arrived(self) -> None:
         await self._receiver.arrived.wait()
+
+    async def answer_again(self) -> None:
+        self._receiver.answer = receiver.status(204)
 
     async def left(self) -> None:
         await self._receiver.closed()
@@ -159,8 +166,11 @@ class PubSubScene(_Stacked):
     async def arrived(self) -> None:
         await self._proxy.struck.wait()
 
-    async def left(self) -> None:
+    async def answer_again(self) -> None:
         self._proxy.heal()
+
+    async def left(self) -> None:
+        """Nothing to see: the connection stays, for the next attempt."""
 
 
 class _CloudRunScene(_Stacked):
@@ -192,6 +202,9 @@ class _CloudRunScene(_Stacked):
         while "UpdateService" not in self.double.calls:
             await self.double.arrived.wait()
             self.double.arrived.clear()
+
+    async def answer_again(self) -> None:
+        self.double.after.clear()
 
     async def left(self) -> None:
         while self.double.under_way:

@@ -61,6 +61,11 @@ class CloudRunRollback:
     def __init__(self, services: Services, place: Place) -> None:
         self._services, self._place = services, place
 
+    @classmethod
+    async def open(cls, place: Place) -> "CloudRunRollback":
+        """Raises InvalidSetting where Google's credentials cannot be found. Connects with the first call."""
+        return cls(await Services.open(), place)
+
     async def resolve(self, action: Action) -> Target | NotDone:
         assert isinstance(action.order, Rollback), f"action {action.id} does not roll back"
         seconds = action.timeout_seconds

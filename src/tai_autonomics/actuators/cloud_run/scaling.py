@@ -42,6 +42,11 @@ class CloudRunScale:
     def __init__(self, services: Services, place: Place) -> None:
         self._services, self._place = services, place
 
+    @classmethod
+    async def open(cls, place: Place) -> "CloudRunScale":
+        """Raises InvalidSetting where Google's credentials cannot be found. Connects with the first call."""
+        return cls(await Services.open(), place)
+
     async def resolve(self, action: Action) -> Target | NotDone:
         order = action.order
         assert isinstance(order, Scale), f"action {action.id} does not scale"
