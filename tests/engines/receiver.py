@@ -13,6 +13,7 @@ from typing import Self
 from msgspec import Struct
 
 REQUEST_BYTES_MAX = 64 * 1024
+TLS_HANDSHAKE = b"\x16"
 
 
 class Request(Struct):
@@ -62,17 +63,16 @@ def dripping(before: bytes, each: bytes = b"x", *, seconds: float = 0.02) -> Ans
 
 
 class Receiver:
-    """Takes one request a connection. `closed` counts the connections that ended."""
+    """Takes one request a connection; `connections` counts them."""
 
     def __init__(self, answer: Answer | None = None, *, tls: ssl.SSLContext | None = None) -> None:
         self.answer: Answer = answer or status(204)
         self.requests: list[Request] = []
         self.connections = 0
         self.arrived = asyncio.Event()
-        self.sent_bytes = 0
         self._tls = tls
         self._names: list[str | None] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     @property
     def url(self) -> str:
@@ -89,13 +89,9 @@ class Receiver:
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         self._server.close()
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    @property
-    def open_connections(self) -> int:
-        return len(self._tasks)
+        for writer in self._tasks.values():
+            writer.transport.abort()
+        await self.closed()
 
     async def closed(self) -> None:
         """When no connection is left; the test's own time limit bounds it."""
@@ -106,8 +102,8 @@ class Receiver:
         task = asyncio.current_task()
         assert task is not None
         self.connections += 1
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = writer
+        task.add_done_callback(self._tasks.pop)
         try:
             await self._exchange(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
@@ -116,7 +112,11 @@ class Receiver:
             writer.close()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        first = await reader.readexactly(1)
+        if first == TLS_HANDSHAKE:
+            await status(400)(writer)
+            return
+        head = (first + await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
         body = await reader.readexactly(int(headers["content-length"]))
         self.requests.append(Request(head[0], headers, body, self._names[-1] if self._names else None))

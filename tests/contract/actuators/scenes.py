@@ -7,7 +7,7 @@ Each is made by `async with`. What `effects` tells are the different things that
 import asyncio
 import json
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
@@ -53,6 +53,9 @@ class Standing:
 
     def monotonic(self) -> float:
         return 0.0
+
+    def advance(self, seconds: float) -> None:
+        self._now += timedelta(seconds=seconds)
 
 
 class Scene(Protocol):
