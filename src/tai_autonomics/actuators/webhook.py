@@ -47,6 +47,9 @@ class Policy(Struct, frozen=True):
     secrets: Mapping[str, tuple[bytes, ...]]
     allowed: tuple[Network, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"Policy(secrets for {', '.join(self.secrets)}; allowed {', '.join(map(str, self.allowed))})"
+
 
 class _Refused(Exception):
     """The order cannot be carried out as it is; its text says why."""

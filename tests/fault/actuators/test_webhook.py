@@ -262,6 +262,14 @@ async def test_a_private_address_is_refused_however_it_is_written(host: str) -> 
         assert receiver.connections == 0
 
 
+async def test_a_name_that_no_resolver_takes_is_refused_for_good() -> None:
+    assert await sent(f"https://{'a' * 64}.example/") == NotDone("the receiver's name is none", temporary=False)
+
+
+async def test_a_policy_is_shown_without_its_secrets() -> None:
+    assert repr(POLICY) == "Policy(secrets for *; allowed 127.0.0.0/8)"
+
+
 async def test_a_name_with_one_private_address_among_others_is_refused() -> None:
     lookup = names(hooks_example_com=["93.184.216.34 2606:4700::1111 10.0.0.1"])
     assert await sent(f"https://{NAME}/", lookup=lookup) == NotDone(NOT_PUBLIC, temporary=False)

@@ -1,6 +1,7 @@
 """Which types of action are available is what the settings say."""
 
 import asyncio
+import subprocess
 import sys
 from collections.abc import Iterable
 
@@ -122,6 +123,11 @@ def test_what_is_open_stays_open_when_more_is_asked_for() -> None:
         return same
 
     assert asyncio.run(ask())
+
+
+def test_no_client_is_imported_before_a_type_is_asked_for() -> None:
+    ask = "import sys, tai_autonomics.wiring; sys.exit(bool({'httpx', 'grpc', 'google.auth'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", ask], timeout=60, check=False).returncode == 0
 
 
 def test_plans_without_rules_order_nothing() -> None:
