@@ -145,6 +145,7 @@ class _Attempt:
         return await self._services.write(wanted, self._change.mask)
 
     async def _finished(self, operation: AsyncOperation) -> Done | NotDone | Uncertain:
+        # result() would wait too, with pauses of up to twenty seconds.
         for pause in _pauses():
             if await operation.done(retry=None):  # type: ignore[no-untyped-call]
                 break
