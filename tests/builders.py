@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from decimal import Decimal
 
-from tai_autonomics.domain.actions import Order, Webhook
+from tai_autonomics.domain.actions import Action, Order, Webhook
 from tai_autonomics.domain.entitlement import EntitlementGranted
 from tai_autonomics.domain.governor import Observe, Signal
 from tai_autonomics.domain.identifiers import (
@@ -146,3 +146,20 @@ def governed(*rules: Rule, budget: Budget | None = None, failures: int | None = 
 
 def observed(*values: float | str, at: Moment | None = None, metric: str = CPU, **labels: str) -> Observe:
     return Observe(tuple(Signal(MetricName(metric), Decimal(str(value)), at, labels) for value in values))
+
+
+def action(order: Order, **other: object) -> Action:
+    """One that acme's rule asked for."""
+    valid: dict[str, object] = {
+        "id": ActionId("act_01KAT4JYQ1M9G4B8W3E4ZP7R2D"),
+        "tenant": "acme",
+        "rule": RuleName("cpu-high"),
+        "order": order,
+        "attempts_max": 3,
+        "timeout_seconds": 5,
+        "deadline": Moment("2026-11-24T12:40:00.000000Z"),
+        "requested_at": Moment("2026-11-24T12:30:00.000000Z"),
+        "metric": "cpu_utilization",
+        "value": "91.5",
+    }
+    return Action(**{**valid, **other})  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ A value is looked for in this order; an empty one is unset, and the first that i
     command line > environment > NAME_FILE (secrets alone) > .env (dev alone) > dev default > default
 """
 
+import base64
 import difflib
 import ipaddress
 import re
@@ -41,6 +42,28 @@ class Setting(Struct, frozen=True):
     doc: str
     dev_default: str | None = None
     secret: bool = False
+
+
+class SigningSecrets(Struct, frozen=True):
+    """Secrets that sign outgoing webhooks, by the receiver's host; "*" is every other host."""
+
+    receivers: dict[str, tuple[bytes, ...]]
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def __str__(self) -> str:
+        """Which receivers have how many, and none of the secrets."""
+        return " ".join(f"{host}=***" for host, secrets in self.receivers.items() for _ in secrets)
+
+
+class Networks(Struct, frozen=True):
+    """Networks of addresses."""
+
+    networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+
+    def __str__(self) -> str:
+        return ",".join(map(str, self.networks))
 
 
 class Address(NamedTuple):
@@ -107,6 +130,43 @@ def _parse_listening(text: str) -> Address | None:
     if int(found[3]) > 65535:
         raise ValueError("has a port above 65535")
     return Address(found[1] or found[2], int(found[3]))
+
+
+def _parse_networks(text: str) -> Networks:
+    return Networks(tuple(map(_parse_network, text.split(","))))
+
+
+def _parse_network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    try:
+        return ipaddress.ip_network(text.strip())
+    except ValueError as error:
+        raise ValueError("holds something that is no network") from error
+
+
+SIGNING_SECRETS_MAX: Final = 4
+"""Of one receiver: each makes one more signature of every webhook."""
+
+
+def _parse_signing_secrets(text: str) -> SigningSecrets:
+    receivers: dict[str, tuple[bytes, ...]] = {}
+    for entry in text.split():
+        host, _, secret = entry.partition("=")
+        if not re.fullmatch(r"\*|[a-z0-9.-]{1,253}|[0-9a-f:.]{2,45}", host):
+            raise ValueError("has an entry whose host is none (lower case, without a port)")
+        receivers[host] = (*receivers.get(host, ()), _parse_whsec(secret))
+    if any(len(secrets) > SIGNING_SECRETS_MAX for secrets in receivers.values()):
+        raise ValueError(f"has more than {SIGNING_SECRETS_MAX} secrets for one host")
+    return SigningSecrets(receivers)
+
+
+def _parse_whsec(text: str) -> bytes:
+    try:
+        secret = base64.b64decode(text.removeprefix("whsec_"), validate=True)
+    except ValueError as error:
+        raise ValueError("has a secret that is not base64") from error
+    if not text.startswith("whsec_") or not 24 <= len(secret) <= 64:
+        raise ValueError("has a secret that is not whsec_ and the base64 of 24 to 64 bytes")
+    return secret
 
 
 def _parse_store(text: str) -> str:
@@ -239,7 +299,49 @@ class Settings(Struct, frozen=True, kw_only=True):
             "GCP_PROJECT_ID",
             _text(_PROJECT, "a Google Cloud project id"),
             None,
-            "Joins log lines with traces in Cloud Logging.",
+            "Joins log lines with traces in Cloud Logging; where the topics and services of bare names are.",
+        ),
+    ]
+    gcp_region: Annotated[
+        str | None,
+        Setting(
+            "TAI_GCP_REGION",
+            _text(r"[a-z]+(-[a-z0-9]+)+", "a region of Google Cloud"),
+            None,
+            "Where the Cloud Run services of bare names are.",
+        ),
+    ]
+    webhook_signing_secrets: Annotated[
+        SigningSecrets | None,
+        Setting(
+            "TAI_WEBHOOK_SIGNING_SECRETS",
+            Form(
+                "host=whsec_… entries between spaces, * for every other host, several of one host while a secret is"
+                " replaced",
+                _parse_signing_secrets,
+            ),
+            None,
+            "Signs the webhooks that actions send; unset: `webhook` is not available.",
+            secret=True,
+        ),
+    ]
+    webhook_addresses_allowed: Annotated[
+        Networks | None,
+        Setting(
+            "TAI_WEBHOOK_ADDRESSES_ALLOWED",
+            Form("networks such as 10.1.0.0/16 between commas", _parse_networks),
+            None,
+            "Addresses that webhooks may go to though they are not public, also by `http://`.",
+            dev_default="127.0.0.0/8,::1/128",
+        ),
+    ]
+    pubsub_emulator_host: Annotated[
+        str | None,
+        Setting(
+            "PUBSUB_EMULATOR_HOST",
+            _text(r"[A-Za-z0-9.-]{1,253}:[0-9]{1,5}", "host:port"),
+            None,
+            "`pubsub.publish` goes to the emulator at this address, in place of Google's.",
         ),
     ]
     metrics_address: Annotated[

@@ -76,6 +76,11 @@ class Proxy:
         for link in tuple(self._links):
             link.close(reset=True)
 
+    def close(self) -> None:
+        """Nobody is taken in any more, and who is there is put out."""
+        self._server.close()
+        self.cut_all()
+
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
@@ -84,8 +89,7 @@ class Proxy:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
-        self._server.close()
-        self.cut_all()
+        self.close()
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

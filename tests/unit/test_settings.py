@@ -1,5 +1,6 @@
 """Where a setting's value comes from, and how a wrong one is told."""
 
+import base64
 import contextlib
 from pathlib import Path
 from typing import get_type_hints
@@ -14,6 +15,7 @@ from tai_autonomics.settings import (
     Address,
     Loaded,
     Settings,
+    SigningSecrets,
     firestore_database,
     require_a_disk_that_lasts,
     shown,
@@ -338,3 +340,55 @@ def test_cloud_run_refuses_a_store_on_its_own_disk() -> None:
 )
 def test_a_firestore_url_names_a_project_and_perhaps_a_database(url: str, named: tuple[str, str]) -> None:
     assert firestore_database(Settings.load({"STORE_URL": url}).settings.store_url) == named
+
+
+def whsec(length: int, *, letter: bytes = b"s") -> str:
+    return "whsec_" + base64.b64encode(letter * length).decode()
+
+
+def test_signing_secrets_are_kept_by_host_the_old_beside_the_new() -> None:
+    value = f"hooks.example.com={whsec(24)} hooks.example.com={whsec(64)}\n*={whsec(32)}"
+    secrets = Settings.load({"TAI_WEBHOOK_SIGNING_SECRETS": value}).settings.webhook_signing_secrets
+    assert secrets == SigningSecrets({"hooks.example.com": (b"s" * 24, b"s" * 64), "*": (b"s" * 32,)})
+
+
+def test_signing_secrets_are_masked_wherever_they_are_shown(tmp_path: Path) -> None:
+    file = tmp_path / "secrets"
+    file.write_text(f"hooks.example.com={whsec(24)}\nhooks.example.com={whsec(25)}\n*={whsec(32)}\n")
+    loaded = Settings.load({"TAI_WEBHOOK_SIGNING_SECRETS_FILE": str(file)})
+    masked = "hooks.example.com=*** hooks.example.com=*** *=***"
+    assert as_shown(loaded)["TAI_WEBHOOK_SIGNING_SECRETS"] == masked
+    assert masked in repr(loaded)
+    assert "ssss" not in repr(loaded)
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (whsec(24), "has an entry whose host is none (lower case, without a port)"),
+        (f"Hooks.example.com={whsec(24)}", "has an entry whose host is none (lower case, without a port)"),
+        (f"https://hooks.example.com={whsec(24)}", "has an entry whose host is none (lower case, without a port)"),
+        (f"hooks.example.com:443={whsec(24)}", "has an entry whose host is none (lower case, without a port)"),
+        ("*=whsec_not/base64!", "has a secret that is not base64"),
+        ("*=whsec_c2hvcnQ=", "has a secret that is not whsec_ and the base64 of 24 to 64 bytes"),
+        (f"*={whsec(65)}", "has a secret that is not whsec_ and the base64 of 24 to 64 bytes"),
+        (f"*={whsec(24)[6:]}", "has a secret that is not whsec_ and the base64 of 24 to 64 bytes"),
+        (" ".join([f"*={whsec(24)}"] * 5), "has more than 4 secrets for one host"),
+    ],
+)
+def test_signing_secrets_that_are_none_are_told_and_not_quoted(value: str, problem: str) -> None:
+    (told,) = problems({"TAI_WEBHOOK_SIGNING_SECRETS": value})
+    assert told.startswith(f"TAI_WEBHOOK_SIGNING_SECRETS: the value {problem}; allowed: host=whsec_")
+
+
+def test_networks_are_shown_as_they_are_set() -> None:
+    loaded = Settings.load({"TAI_WEBHOOK_ADDRESSES_ALLOWED": "10.1.0.0/16, 192.168.0.7,fd00::/8"})
+    assert as_shown(loaded)["TAI_WEBHOOK_ADDRESSES_ALLOWED"] == "10.1.0.0/16,192.168.0.7/32,fd00::/8"
+    assert Settings.load({}).settings.webhook_addresses_allowed is None
+    assert as_shown(Settings.load({}, dev=True))["TAI_WEBHOOK_ADDRESSES_ALLOWED"] == "127.0.0.0/8,::1/128"
+
+
+@pytest.mark.parametrize("value", ["10.0.0.1/8", "localhost", "10.0.0.0/33", "10.0.0.0/8,", "10.0.0.0/8;::1"])
+def test_what_is_no_network_is_told(value: str) -> None:
+    (told,) = problems({"TAI_WEBHOOK_ADDRESSES_ALLOWED": value})
+    assert "holds something that is no network" in told

@@ -4,10 +4,12 @@ The composition root: the one place that knows every part.
     machine      time and chance
     credentials  keys, and the first start's admin token
     policies     the plans in force
+    actuators    what can be done to the outside world
     house        everything that decides, on an open store
     serving      a house with its front door open
 """
 
+from tai_autonomics.wiring.actuators import Actuators, orders_of
 from tai_autonomics.wiring.credentials import issuance, keys, leave_admin_token
 from tai_autonomics.wiring.house import House, house, open_store
 from tai_autonomics.wiring.machine import SystemClock, SystemEntropy
@@ -15,6 +17,7 @@ from tai_autonomics.wiring.policies import plans
 from tai_autonomics.wiring.serving import Started, serve
 
 __all__ = [
+    "Actuators",
     "House",
     "Started",
     "SystemClock",
@@ -24,6 +27,7 @@ __all__ = [
     "keys",
     "leave_admin_token",
     "open_store",
+    "orders_of",
     "plans",
     "serve",
 ]
