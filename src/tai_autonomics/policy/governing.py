@@ -20,7 +20,8 @@ from tai_autonomics.domain.rules import (
     Samples,
 )
 from tai_autonomics.policy.bands import clashes
-from tai_autonomics.policy.cel import Language, NotACondition
+from tai_autonomics.policy.cel import Language
+from tai_autonomics.policy.mistakes import NotACondition
 from tai_autonomics.policy.nodes import (
     DAY_SECONDS,
     DURATION,
