@@ -70,7 +70,7 @@ def _rule(rule: Rule) -> Members:
     return _present(
         name=rule.name,
         signal=rule.signal,
-        over=_over(rule.over),
+        over=over_written(rule.over),
         warn_when=None if rule.warn_when is None else rule.warn_when.text,
         act_when=rule.act_when.text,
         clear_when=rule.clear_when.text,
@@ -84,7 +84,8 @@ def _rule(rule: Rule) -> Members:
     )
 
 
-def _over(over: Samples | Lasting) -> str:
+def over_written(over: Samples | Lasting) -> str:
+    """A window as a rule's `over` says it."""
     match over:
         case Samples(count):
             return f"{count} samples"
