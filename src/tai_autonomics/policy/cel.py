@@ -134,7 +134,9 @@ def _quota_facts(quotas: Mapping[QuotaName, Quota]) -> dict[str, tuple[cel.Type,
     for quota in quotas.values():
         name = spelled(quota.name)
         if name in names:
-            raise NotACondition(f"quotas {names[name]} and {quota.name} are both written quota.{name}: rename one")
+            raise NotACondition(
+                f"quotas {names[name]} and {quota.name} are both written quota.{name} in a condition: rename one"
+            )
         names[name] = quota.name
         members = ("used",) if quota.limit is None else ("used", "limit", "remaining")
         facts.update({f"quota.{name}.{member}": (cel.Type.INT, _standing(quota.name, member)) for member in members})
@@ -173,5 +175,5 @@ def _refuse_costly(tree: Expression) -> None:
                 pass
     if places > PATTERN_PLACES_MAX:
         raise NotACondition(
-            f"regular expressions of {places} places (characters times repetitions): at most {PATTERN_PLACES_MAX}"
+            f"its regular expressions have {places} places, repetitions counted: at most {PATTERN_PLACES_MAX}"
         )

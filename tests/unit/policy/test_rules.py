@@ -243,8 +243,8 @@ def test_one_person_approves_or_two(people: str) -> None:
         (
             "cloud_run.rollback",
             "{service: Api}",
-            'with: service must be a service: "projects/<p>/locations/<l>/services/<s>", or a name in the service\'s own'
-            " project and region, not 'Api' (str)",
+            'with: service must be a service: "projects/<p>/locations/<l>/services/<s>", or a name in the service\'s'
+            " own project and region, not 'Api' (str)",
         ),
         ("cloud_run.scale", "{service: api, step: 0, max: 3}", "with: step 0 changes nothing"),
         (
