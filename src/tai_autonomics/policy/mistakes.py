@@ -15,6 +15,9 @@ FUNCTIONS: Final = ("size", "contains", "startsWith", "endsWith", "matches", "do
 FACTS: Final = ("value", "window", "labels", "plan", "quota")
 
 DETAIL_CHARACTERS_MAX: Final = 200
+"""Of why a condition has no answer: it goes into a receipt."""
+WHY_CHARACTERS_MAX: Final = 300
+"""Of why a text is no condition: it may quote the text, and names that the vendor gave."""
 
 LOOPS: Final = re.compile(r"\.(all|exists|exists_one|map|filter)\s*\(")
 COMPILE_ERROR: Final = re.compile(r"ERROR: <input>:(?P<line>-?\d+):(?P<column>-?\d+): (?P<what>.*)")
@@ -38,8 +41,9 @@ class NotACondition(Exception):
     """A text that cannot be asked: where in it, and why."""
 
     def __init__(self, why: str, *, line: int = 1, column: int | None = None) -> None:
-        super().__init__(why)
-        self.why, self.line, self.column = why, line, column
+        self.why = why if len(why) <= WHY_CHARACTERS_MAX else why[: WHY_CHARACTERS_MAX - 1] + "…"
+        self.line, self.column = line, column
+        super().__init__(self.why)
 
 
 def explained(text: str, error: str, known: AbstractSet[str]) -> NotACondition:
@@ -77,7 +81,7 @@ def _unknown(name: str, before: str, rest: str, known: AbstractSet[str]) -> str:
         return f"unknown function {name}: known are {', '.join(('has', *FUNCTIONS))}"
     head = name.partition(".")[0] + "."
     near = sorted(each for each in known if each.startswith(head))
-    return f"unknown name {_short(name)}: known are {shown(near or FACTS)}"
+    return f"unknown name {name}: known are {shown(near or FACTS)}"
 
 
 def _untyped(symbol: str, types: str, before: str, rest: str) -> str:
@@ -110,10 +114,6 @@ def _syntax(what: str) -> str:
     for words, ours in SYNTAX.items():
         said = said.replace(words, ours)
     return next((f"{said}: write {instead}" for word, instead in ELSEWHERE.items() if word in said), said)
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 80 else name[:79] + "…"
 
 
 def failure(error: str) -> str:

@@ -48,8 +48,8 @@ class Problems:
         self.name = name
         self._found: list[tuple[int, str]] = []
 
-    def add(self, node: Node, what: str, *, lines_below: int = 0) -> None:
-        self._found.append((line_of(node.start_mark) + lines_below, what))
+    def add(self, node: Node, what: str) -> None:
+        self._found.append((line_of(node.start_mark), what))
 
     def raise_any(self) -> None:
         if self._found:

@@ -179,6 +179,7 @@ def test_a_rule_lacks_nothing(member: str) -> None:
         ("cooldown", "10", "cooldown must be a duration from 1s to 30d, as 30s or 10m, not '10' (int)"),
         ("cooldown", "0s", "cooldown must be a duration from 1s to 30d, as 30s or 10m, not '0s' (str)"),
         ("cooldown", "31d", "cooldown must be a duration from 1s to 30d, as 30s or 10m, not '31d' (str)"),
+        ("cooldown", "010s", "cooldown must be a duration from 1s to 30d, as 30s or 10m, not '010s' (str)"),
         ("cooldown", "1h30m", "cooldown must be a duration from 1s to 30d, as 30s or 10m, not '1h30m' (str)"),
         ("cooldown", "1:30", "cooldown must be a duration from 1s to 30d, as 30s or 10m, not '1:30' (int)"),
         ("cooldown", "99999999d", "cooldown must be a duration from 1s to 30d, as 30s or 10m, not '99999999d' (str)"),
@@ -236,9 +237,9 @@ def test_one_person_approves_or_two(people: str) -> None:
         ),
         (
             "pubsub.publish",
-            "{topic: google-topic/x}",
+            "{topic: google-topic}",
             'with: topic must be a topic: "projects/<project>/topics/<name>", or a name in the service\'s own project,'
-            " not 'google-topic/x' (str)",
+            " not 'google-topic' (str)",
         ),
         (
             "cloud_run.rollback",
