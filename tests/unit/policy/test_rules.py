@@ -337,6 +337,7 @@ def test_conditions_that_leave_no_room_are_refused(members: dict[str, str], at: 
     "members",
     [
         {"clear_when": "window.avg <= 80.0"},
+        {"clear_when": "window.avg < 80.0", "act_when": "window.avg >= 80.0"},
         {"clear_when": "window.max < 90.0"},
         {"act_when": "window.avg >= 80.0", "warn_when": "window.avg > 79.9"},
         {"act_when": "value < 5.0", "clear_when": "value > 5.0"},
