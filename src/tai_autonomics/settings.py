@@ -257,7 +257,12 @@ class Settings(Struct, frozen=True, kw_only=True):
             "With a Firestore `STORE_URL`: the emulator at this address, in place of Google's.",
         ),
     ]
-    plans_file: Annotated[Path | None, Setting("PLANS_FILE", _PATH, None, "The plans; unset: those of the package.")]
+    plans_file: Annotated[
+        Path | None,
+        Setting(
+            "PLANS_FILE", _PATH, None, "The plans and their rules (`docs/POLICIES.md`); unset: those of the package."
+        ),
+    ]
     jwt_keys: Annotated[
         Path | None,
         Setting("JWT_KEYS", _PATH, None, "JWKS or PEM file that verifies tokens; unset: a key made on first start."),

@@ -32,6 +32,12 @@ PLANS: Final = """plans:
       calls: {{limit: {silver}, per: lifetime, kind: hard}}
     on_stale: deny
 """
+RULE: Final = """    governor:
+      budget: {{max: 5, per: 1h}}
+      rules:
+        - {{name: cpu-high, signal: cpu, over: 3 samples, cooldown: 10m, action: entitlement.suspend, mode: shadow,
+           act_when: {act_when}, clear_when: window.avg < 50.0}}
+"""
 GOLD: Final = """  gold:
     rank: 2
     features: [health, export]
@@ -135,18 +141,20 @@ def test_sighup_puts_a_good_plans_file_in_force_and_leaves_the_old_one_where_it_
         first = command(client, "grant", plan="silver").json()["receipt"]
         assert (first["policy"], limit(client)) == (load(old.encode(), name="old").digest, 5)
 
-        file.write_text(new.replace("limit: 7", "limit: seven"))
+        file.write_text(new.replace("limit: 7", "limit: seven") + RULE.format(act_when="window.avg > 80"))
         read_again(service)
         assert limit(client) == 5
         told = [line for line in service.output if '"severity":"ERROR"' in line]
         assert len(told) == 1
         assert f"{file}:6" in told[0], "the line of the file that is wrong"
+        assert f"{file}:12: plan silver: rule cpu-high: act_when: column 12: > does not take (double, int)" in told[0]
         assert client.get("/health").status_code == 200
 
         file.unlink()
         read_again_quietly(service, client)
         assert limit(client) == 5
 
+        new += RULE.format(act_when="window.avg > 80.0")
         file.write_text(new)
         read_again(service)
         assert limit(client) == 7

@@ -7,9 +7,12 @@ from typing import Annotated
 import typer
 
 from tai_autonomics.cli.options import AsJson, Quiet
-from tai_autonomics.cli.output import Output, fail
+from tai_autonomics.cli.output import Output, columns, fail
 from tai_autonomics.cli.statuses import EPILOG, ExitStatus
 from tai_autonomics.cli.tree import group
+from tai_autonomics.domain.actions import type_of
+from tai_autonomics.domain.plans import Plan
+from tai_autonomics.domain.rules import Rule
 from tai_autonomics.errors import InvalidPlans
 
 app = group("Plans files.")
@@ -25,7 +28,7 @@ def check(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> int:
-    """Check a plans file: every mistake, each with its line."""
+    """Check a plans file: every mistake, each with its line, or its plans and rules."""
     from tai_autonomics.policy.file import FILE_BYTES_MAX, load
 
     output = Output(json=as_json, quiet=quiet)
@@ -44,6 +47,24 @@ def check(
             fail(problem)
         return ExitStatus.WRONG
     names = [str(plan) for plan in found.plans]
-    document = {"file": name, "valid": True, "digest": found.digest, "plans": names}
-    output.show(document, f"{name}: good; plans {', '.join(names)}; digest {found.digest}")
+    rules = [_shown(plan, rule) for plan in found.plans.values() for rule in plan.governor.rules]
+    document = {"file": name, "valid": True, "digest": found.digest, "plans": names, "rules": rules}
+    lines = columns([tuple(rules[0]), *(tuple(rule.values()) for rule in rules)]) if rules else []
+    output.show(document, f"{name}: good; plans {', '.join(names)}; digest {found.digest}", *lines)
     return ExitStatus.YES
+
+
+def _shown(plan: Plan, rule: Rule) -> dict[str, str]:
+    """What a person looks for in a rule before putting it in force."""
+    from tai_autonomics.policy.writing import over_written
+
+    return {
+        "plan": plan.name,
+        "rule": rule.name,
+        "mode": rule.mode,
+        "action": type_of(rule.order),
+        "signal": rule.signal,
+        "over": over_written(rule.over),
+        "act_when": " ".join(rule.act_when.text.split()),
+        "clear_when": " ".join(rule.clear_when.text.split()),
+    }

@@ -19,6 +19,7 @@ from tai_autonomics.cli.statuses import ExitStatus
 from tai_autonomics.cli.token import seconds_of
 from tai_autonomics.identity.keys import first_start_key
 from tai_autonomics.identity.tokens import TokenVerifier
+from tai_autonomics.policy.file import shipped
 from tai_autonomics.settings import Settings
 
 PLANS = "plans:\n  basic:\n    rank: 1\n    features: []\n    quotas: {}\n"
@@ -84,6 +85,27 @@ def test_a_good_plans_file_is_named_with_its_plans(cli: CommandLine) -> None:
     assert (document["valid"], document["plans"], len(document["digest"])) == (True, ["basic"], 64)
     assert cli("plans", "check", "plans.yaml") == 0
     assert cli.out.startswith("plans.yaml: good; plans basic; digest ")
+
+
+def test_the_rules_of_a_good_plans_file_are_shown(cli: CommandLine) -> None:
+    (cli.directory / "plans.yaml").write_bytes(shipped())
+    assert cli("plans", "check", "plans.yaml") == 0
+    heading, row = (line.split() for line in cli.out.splitlines()[1:])
+    assert heading == ["plan", "rule", "mode", "action", "signal", "over", "act_when", "clear_when"]
+    assert row[:5] == ["professional", "cpu-high", "shadow", "throttle", "cpu_utilization"]
+    assert cli("plans", "check", "plans.yaml", "--json") == 0
+    assert cli.documents[0]["rules"] == [
+        {
+            "plan": "professional",
+            "rule": "cpu-high",
+            "mode": "shadow",
+            "action": "throttle",
+            "signal": "cpu_utilization",
+            "over": "3 samples",
+            "act_when": "window.avg > 80.0",
+            "clear_when": "window.avg < 50.0",
+        }
+    ]
 
 
 def test_every_mistake_of_a_plans_file_is_named_with_its_line(
