@@ -492,6 +492,27 @@ class Settings(Struct, frozen=True, kw_only=True):
             "On a store that several instances write: a check from an older state asks the store first.",
         ),
     ]
+    actions_in_hand_max: Annotated[
+        int,
+        Setting(
+            "TAI_ACTIONS_IN_HAND_MAX",
+            _whole(1, 100_000, "actions"),
+            "1000",
+            "Actions that one instance works on; what is over it waits in the store.",
+        ),
+    ]
+    actions_at_once_max: Annotated[
+        int, Setting("TAI_ACTIONS_AT_ONCE_MAX", _whole(1, 10_000, "actions"), "32", "Attempts that reach out at once.")
+    ]
+    actions_of_type_at_once_max: Annotated[
+        int,
+        Setting(
+            "TAI_ACTIONS_OF_TYPE_AT_ONCE_MAX",
+            _whole(1, 10_000, "actions"),
+            "16",
+            "Attempts of one type of action at once.",
+        ),
+    ]
     timer_poll_seconds: Annotated[
         float, Setting("TAI_TIMER_POLL_SECONDS", _seconds(0.05, 60), "1", "How often due timers are looked for.")
     ]

@@ -7,13 +7,14 @@ so that it is never stored, or perhaps stored already. An id stays in its lane u
 
 from asyncio import Future
 from math import inf
+from typing import Final
 
 import orjson
 
 from tai_autonomics.application.lane import Answer, Lane, Pending
 from tai_autonomics.application.ports import Observer, Store
 from tai_autonomics.application.recent import RecentIds
-from tai_autonomics.application.sealing import Submission
+from tai_autonomics.application.sealing import EXECUTOR, Submission
 from tai_autonomics.domain.tenant import name_of
 from tai_autonomics.errors import (
     ConcurrentWrite,
@@ -24,6 +25,9 @@ from tai_autonomics.errors import (
     Unavailable,
 )
 from tai_autonomics.ledger.records import Receipt
+
+RESERVED_SHARE: Final = 10
+"""One in so many, on top of each bound."""
 
 
 class Callers:
@@ -37,9 +41,9 @@ class Callers:
         self.waiting = 0
         """Commands that are not durable yet."""
 
-    def find_room(self) -> None:
+    def find_room(self, submission: Submission) -> None:
         """Raises Overloaded when the instance takes no further command."""
-        if self.waiting >= self._waiting_max:
+        if self.waiting >= self._waiting_max + _reserved(submission, self._waiting_max):
             raise Overloaded("overloaded", "too many commands are waiting")
 
     def enter(self, lane: Lane, submission: Submission) -> Pending:
@@ -49,9 +53,9 @@ class Callers:
             if pending.submission.request != submission.request:
                 raise IdempotencyKeyReused("this key is in flight with other content")
             return pending
-        if len(lane.ids) >= self._lane_waiting_max:
+        if len(lane.ids) >= self._lane_waiting_max + _reserved(submission, self._lane_waiting_max):
             raise Overloaded("rate_limited", "too many commands of this tenant are waiting")
-        self.find_room()
+        self.find_room(submission)
         pending = lane.ids[submission.command_id] = Pending(submission)
         lane.waiting.append(pending)
         self.waiting += 1
@@ -157,6 +161,11 @@ class Callers:
         for pending in lane.ids.values():
             if pending.deadline <= now:
                 pending.tell(_unknown(), late=now)
+
+
+def _reserved(submission: Submission, bound: int) -> int:
+    """What the executor has of a bound for itself: an action that was done must be said, whatever callers send."""
+    return max(bound // RESERVED_SHARE, 1) if submission.source == EXECUTOR else 0
 
 
 def request_of(receipt: Receipt) -> str | None:

@@ -31,7 +31,7 @@ from tai_autonomics.domain.moments import Moment
 from tai_autonomics.domain.plans import Plans
 from tai_autonomics.domain.tenant import Bounds, Restore, TimerCommand, decide, name_of, next_timer, subject_of
 from tai_autonomics.errors import ClockUntrusted, Draining, Overloaded, StoreUnavailable
-from tai_autonomics.ledger.records import Append, Appended, Busy, Conflict, Duplicates, Outcome, Receipt, Snapshot
+from tai_autonomics.ledger.records import Append, Appended, Busy, Conflict, Due, Duplicates, Outcome, Receipt, Snapshot
 
 __all__ = ["Answer", "Corridor", "CorridorBounds", "Durable", "Submission"]
 
@@ -82,6 +82,7 @@ class Corridor:
         self._pumping = self._draining = self._closed = False
         self._idle: Future[None] | None = None
         self._sweeping: asyncio.TimerHandle | None = None
+        self._on_due: Callable[[str, tuple[Due, ...]], None] = _leave
         self._newcomers = _Newcomers(bounds.new_ledgers_per_minute_max)
         self._background = Background(observer)
         self._recent = RecentIds(ids_max=bounds.recent_ids_max)
@@ -118,7 +119,7 @@ class Corridor:
         if self._draining:
             raise Draining("the service is stopping")
         if submission.tenant not in self._lanes:
-            self._callers.find_room()
+            self._callers.find_room(submission)
         lane = self._lane_of(submission.tenant)
         pending = self._callers.enter(lane, submission)
         waiter: Future[Answer] = asyncio.get_running_loop().create_future()
@@ -173,6 +174,10 @@ class Corridor:
         for receipt in receipts:
             self._recent.add(receipt)
         return lane.durable
+
+    def on_due(self, told: Callable[[str, tuple[Due, ...]], None]) -> None:
+        """`told` hears, in the moment they are durable, of the rows that an append of this instance sets."""
+        self._on_due = told
 
     def wake(self, tenant: str) -> None:
         """Let the tenant's due timers be decided, though nobody calls. Raises Overloaded."""
@@ -458,12 +463,18 @@ class Corridor:
                 if append.snapshot is not None:
                     lane.tail_receipts = lane.tail_bytes = 0
                 self._go_on(lane)
+                if append.due:
+                    self._on_due(lane.tenant, append.due)
             case Conflict(missed=missed):
                 self._reconciling.conflict(lane, missed)
             case Duplicates(first=first, head=head):
                 self._reconciling.duplicates(lane, first, head)
             case Busy():
                 self._reconciling.busy(lane)
+
+
+def _leave(tenant: str, rows: tuple[Due, ...]) -> None:
+    """The store hands them out when they are due."""
 
 
 class _Newcomers:

@@ -287,6 +287,10 @@ class Observer(Protocol):
         """A store's head is behind what this instance saw durable: the alert ledger_went_back."""
         ...
 
+    def attempted(self, type: str, outcome: str, seconds: float) -> None:
+        """One attempt of an action ended, or none could be made; `type` is the action's."""
+        ...
+
     def failed(self, what: str, error: BaseException) -> None:
         """An error that nobody waits for; the one place where a background task's exception goes."""
         ...

@@ -15,6 +15,8 @@ from tai_autonomics.ledger.commitment import commit
 from tai_autonomics.ledger.receipt import claims_id, seal
 from tai_autonomics.ledger.records import GENESIS, Due, DueKey, Erasure, Head, Part, Receipt, ReceiptType
 
+EXECUTOR: Final = "executor"
+"""cause.kind of a receipt that an executor asked for; cause.by says which one."""
 SALT_BYTES: Final = 32
 ACTION_HASH_DIGITS: Final = 12
 

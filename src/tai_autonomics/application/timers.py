@@ -1,5 +1,8 @@
-"""
-Wakes tenants whose due rows nobody calls for.
+r"""
+Wakes tenants whose due rows nobody calls for, and hands actions that are due to the executor.
+
+    due row --lease--> a timer: its tenant's lane is woken
+                   \-> an attempt: the executor takes it, if it has room
 
 Timers are decided by the lane before any command of their tenant; this loop only finds, in the store, those of tenants
 that are idle, also after a restart. The rows vanish with the receipts that settle them.
@@ -10,6 +13,7 @@ from typing import Final
 
 from tai_autonomics.application.clock import SealingClock
 from tai_autonomics.application.corridor import Corridor
+from tai_autonomics.application.executor import ATTEMPT, Executor
 from tai_autonomics.application.ports import Observer, Store
 from tai_autonomics.errors import Overloaded, Unavailable
 
@@ -22,9 +26,17 @@ class Timers:
     """Polls the store every `poll_seconds`; `run` ends when its task is cancelled."""
 
     def __init__(
-        self, store: Store, corridor: Corridor, *, clock: SealingClock, observer: Observer, poll_seconds: float
+        self,
+        store: Store,
+        corridor: Corridor,
+        executor: Executor,
+        *,
+        clock: SealingClock,
+        observer: Observer,
+        poll_seconds: float,
     ) -> None:
-        self._store, self._corridor, self._clock, self._observer = store, corridor, clock, observer
+        self._store, self._corridor, self._executor = store, corridor, executor
+        self._clock, self._observer = clock, observer
         self._poll_seconds = poll_seconds
 
     async def run(self) -> None:
@@ -41,7 +53,10 @@ class Timers:
         # Where instances share a store, its clock says what is due: theirs may differ by seconds.
         now = None if self._store.shared else self._clock.now()
         rows = await self._store.lease(LEASED_MAX, LEASE_SECONDS, now)
-        for tenant in {row.tenant for row in rows}:
+        for row in rows:
+            if row.due.kind == ATTEMPT:
+                self._executor.take(row.tenant, row.due)
+        for tenant in {row.tenant for row in rows if row.due.kind != ATTEMPT}:
             try:
                 self._corridor.wake(tenant)
             except Overloaded as error:

@@ -17,6 +17,7 @@ from tai_autonomics.application.ports import Answered
 from tai_autonomics.telemetry.tallies import RequestTallies, Tally
 
 STORE_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 10)
+ATTEMPT_SECONDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 BATCH: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 OPENMETRICS_TYPE: Final = "application/openmetrics-text"
 
@@ -60,16 +61,30 @@ class Metrics:
         self._conflicts = counter("tai_conflicts_total", "Appends whose place another instance had taken.")
         self._duplicates = counter("tai_duplicates_total", "Commands whose id the store already held.")
         self._went_back = counter("tai_ledgers_went_back_total", "Store heads behind what was seen durable.")
+        self._attempts = counter(
+            "tai_action_attempts_total", "Attempts of actions, by how they ended.", "type", "outcome"
+        )
+        self._attempt_seconds = histogram(
+            "tai_action_attempt_duration_seconds", "One attempt of an action.", ATTEMPT_SECONDS
+        )
         self._store_errors = counter("tai_store_errors_total", "Store calls that failed.", "verb")
         self._failures = counter("tai_background_failures_total", "Errors of tasks that nobody waits for.", "task")
         self._observing_failures = counter("tai_telemetry_failures_total", "Events that could not be told.")
         self._check_up = Gauge("tai_check_up", "1 while a health check passes.", ("check",), registry=registry)
 
     def watch(
-        self, *, lanes: Callable[[], int], waiting: Callable[[], int], log_lines_dropped: Callable[[], int]
+        self,
+        *,
+        lanes: Callable[[], int],
+        waiting: Callable[[], int],
+        actions: Callable[[], tuple[int, int]],
+        log_lines_dropped: Callable[[], int],
     ) -> None:
-        """Reads these at every scrape: the lanes in memory, the commands that wait in them, the log lines lost."""
-        self._registry.register(_Watched(lanes, waiting, log_lines_dropped))
+        """
+        Reads these at every scrape: the lanes in memory, the commands that wait in them, the actions in hand and those
+        of them that reach out, the log lines lost.
+        """
+        self._registry.register(_Watched(lanes, waiting, actions, log_lines_dropped))
 
     def scrape(self, accept: str) -> tuple[bytes, str]:
         """The text format, or OpenMetrics 1.0 for whoever names it in Accept."""
@@ -115,6 +130,10 @@ class Metrics:
     def went_back(self) -> None:
         self._went_back.add()
 
+    def attempted(self, type: str, outcome: str, seconds: float) -> None:
+        self._attempts.add(type, outcome)
+        self._attempt_seconds.observe(seconds)
+
     def failed(self, what: str) -> None:
         self._failures.add(what)
 
@@ -126,14 +145,22 @@ class _Watched(Collector):
     """What is read at a scrape, because it is counted elsewhere."""
 
     def __init__(
-        self, lanes: Callable[[], int], waiting: Callable[[], int], log_lines_dropped: Callable[[], int]
+        self,
+        lanes: Callable[[], int],
+        waiting: Callable[[], int],
+        actions: Callable[[], tuple[int, int]],
+        log_lines_dropped: Callable[[], int],
     ) -> None:
         self._lanes = lanes
         self._waiting = waiting
+        self._actions = actions
         self._log_lines_dropped = log_lines_dropped
 
     def collect(self) -> Iterator[Metric]:
         yield GaugeMetricFamily("tai_lanes", "Tenants whose state is in memory.", value=self._lanes())
         yield GaugeMetricFamily("tai_commands_waiting", "Commands that wait for their receipt.", value=self._waiting())
+        in_hand, attempting = self._actions()
+        yield GaugeMetricFamily("tai_actions_in_hand", "Actions that this process works on.", value=in_hand)
+        yield GaugeMetricFamily("tai_actions_attempting", "Attempts that reach out now.", value=attempting)
         dropped = self._log_lines_dropped()
         yield CounterMetricFamily("tai_log_lines_dropped", "Log lines lost over the bound.", value=dropped)

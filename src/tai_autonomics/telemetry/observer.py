@@ -94,6 +94,10 @@ class Telemetry:
             self.logs.log.error(message, tenant=tenant, unsaid=unsaid)
 
     @_never_raises
+    def attempted(self, type: str, outcome: str, seconds: float) -> None:
+        self.metrics.attempted(type, outcome, seconds)
+
+    @_never_raises
     def failed(self, what: str, error: BaseException) -> None:
         self.metrics.failed(what)
         unsaid = self._unsaid_before(what)

@@ -14,7 +14,7 @@ from tai_autonomics.actuators.names import Place, service, topic
 from tai_autonomics.application.ports import Actuator, Clock
 from tai_autonomics.domain.actions import ActionType, Order, Publish, Rollback, Scale, Webhook, type_of
 from tai_autonomics.domain.plans import Plans
-from tai_autonomics.errors import InvalidSetting
+from tai_autonomics.errors import InvalidPlans, InvalidSetting
 from tai_autonomics.settings import Settings
 
 NO_SECRETS: Final = "TAI_WEBHOOK_SIGNING_SECRETS is not set"
@@ -55,6 +55,18 @@ class Actuators:
         lacking = await self.open({type_of(order) for order in orders})
         found = {order: lacking.get(type_of(order)) or self._problem_of(order) for order in orders}
         return {order: problem for order, problem in found.items() if problem is not None}
+
+    async def check(self, plans: Plans) -> None:
+        """Raises InvalidPlans for rules whose action can never be carried out here, with what each lacks."""
+        problems = await self.problems_of(orders_of(plans))
+        found = tuple(
+            f"plan {plan.name}: rule {rule.name}: {type_of(rule.order)}: {problems[rule.order]}"
+            for plan in plans.plans.values()
+            for rule in plan.governor.rules
+            if rule.order in problems and rule.mode != "shadow"
+        )
+        if found:
+            raise InvalidPlans(found)
 
     async def aclose(self) -> None:
         opened, self._opened = self._opened, {}

@@ -1,6 +1,7 @@
 """The plans that decide, and how they are replaced."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from tai_autonomics.application.ports import Clock, Store
 from tai_autonomics.domain.moments import moment_of
@@ -26,11 +27,17 @@ class PlansInForce:
         assert self._plans is not None, "plans are read before anything is decided"
         return self._plans
 
-    async def read(self) -> Plans:
-        """Put the file in force. Raises InvalidPlans, InvalidSetting, StoreUnavailable; then nothing changes."""
+    async def read(self, fits: Callable[[Plans], Awaitable[None]] | None = None) -> Plans:
+        """
+        Put the file in force, unless `fits` raises.
+
+        Raises InvalidPlans, InvalidSetting, StoreUnavailable; then nothing changes.
+        """
         newest = await self._store.newest_policy()
         # In a thread: a large file takes seconds, and requests go on.
         text, read = await asyncio.to_thread(self._parse, None if newest is None else newest[1])
+        if fits is not None:
+            await fits(read)
         await self._store.keep_policy(read.digest, text, moment_of(self._clock.now()))
         self._plans = read
         return read

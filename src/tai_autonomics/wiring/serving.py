@@ -16,6 +16,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from tai_autonomics import __version__
+from tai_autonomics.application.executor import Executor, ExecutorBounds
 from tai_autonomics.application.health import Health
 from tai_autonomics.application.ports import Observer
 from tai_autonomics.application.timers import Timers
@@ -31,11 +32,13 @@ from tai_autonomics.ingress.server import ServerBounds, listen
 from tai_autonomics.ingress.server import serve as serve_http
 from tai_autonomics.settings import Loaded, Settings
 from tai_autonomics.telemetry.observer import Telemetry
+from tai_autonomics.wiring.actuators import Actuators
 from tai_autonomics.wiring.credentials import issuance, keys, leave_admin_token
 from tai_autonomics.wiring.house import House, house, telemetry
 from tai_autonomics.wiring.policies import PlansInForce
 
 REQUESTS_SHARE: Final = 0.4
+ACTIONS_SHARE: Final = 0.1
 """Of the time to drain. The corridor has its share after it, and the store what a last statement waits for a lock."""
 
 
@@ -95,27 +98,46 @@ async def _serve_house(
     on_started: Callable[[], None],
 ) -> None:
     drain = Drain()
+    actuators = Actuators(settings, parts.clock)
+    await actuators.check(parts.plans())
+    executor = Executor(
+        parts.corridor,
+        actuators.opened,
+        clock=parts.sealing_clock,
+        plans=parts.plans,
+        observer=told,
+        entropy=parts.entropy,
+        bounds=executor_bounds(settings),
+    )
+
+    def begin_drain() -> None:
+        drain.begin()
+        executor.stop_taking()
+
     health = Health(parts.store, clock=parts.sealing_clock, observer=told)
     told.metrics.watch(
         lanes=lambda: parts.corridor.lanes,
         waiting=lambda: parts.corridor.waiting,
+        actions=lambda: (executor.in_hand, executor.attempting),
         log_lines_dropped=lambda: told.logs.dropped,
     )
     await health.probe()
     door = front_door(settings, parts, told, verifying, health, drain)
-    background = _background(settings, parts, told, health, scraping, Redriving(door, parts.store))
+    background = _background(settings, parts, told, health, scraping, Redriving(door, parts.store), executor, actuators)
     try:
         await serve_http(
             build(door),
             listening,
             bounds=server_bounds(settings),
             on_started=on_started,
-            on_draining=drain.begin,
+            on_draining=begin_drain,
         )
     finally:
+        await executor.close(timeout_seconds=settings.drain_seconds_max * ACTIONS_SHARE)
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
+        await actuators.aclose()
 
 
 def front_door(
@@ -150,6 +172,14 @@ def limits(settings: Settings) -> Limits:
     )
 
 
+def executor_bounds(settings: Settings) -> ExecutorBounds:
+    return ExecutorBounds(
+        actions_in_hand_max=settings.actions_in_hand_max,
+        actions_at_once_max=settings.actions_at_once_max,
+        actions_of_type_at_once_max=settings.actions_of_type_at_once_max,
+    )
+
+
 def server_bounds(settings: Settings) -> ServerBounds:
     return ServerBounds(
         header_bytes_max=settings.header_bytes_max,
@@ -165,10 +195,13 @@ def _background(
     health: Health,
     scraping: socket.socket | None,
     redriving: Redriving,
+    executor: Executor,
+    actuators: Actuators,
 ) -> "list[asyncio.Task[None]]":
     timers = Timers(
         parts.store,
         parts.corridor,
+        executor,
         clock=parts.sealing_clock,
         observer=told,
         poll_seconds=settings.timer_poll_seconds,
@@ -179,7 +212,7 @@ def _background(
         _in_background(told, "health", health.run()),
         _in_background(told, "timers", timers.run()),
         _in_background(told, "redriving", redriving.run()),
-        _in_background(told, "plans", _reload_plans(parts.plans, reload, told)),
+        _in_background(told, "plans", _reload_plans(parts.plans, actuators, reload, told)),
     ]
     if scraping is not None:
         tasks.append(_in_background(told, "scrape", serve_scrapes(told.metrics.scrape, scraping)))
@@ -191,13 +224,15 @@ def _tell(told: Telemetry, where: Started, started: Callable[[Started], None]) -
     started(where)
 
 
-async def _reload_plans(in_force: PlansInForce, asked: asyncio.Event, observer: Telemetry) -> None:
+async def _reload_plans(
+    in_force: PlansInForce, actuators: Actuators, asked: asyncio.Event, observer: Telemetry
+) -> None:
     """On SIGHUP: a bad file is reported, and the old one stays."""
     while True:
         await asked.wait()
         asked.clear()
         try:
-            read = await in_force.read()
+            read = await in_force.read(actuators.check)
         except (InvalidPlans, InvalidSetting, StoreUnavailable) as error:
             observer.failed("plans", error)
         else:

@@ -2,10 +2,11 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from types import MappingProxyType
 from typing import Any
 
 from tests.builders import BOUNDS, CALLS, ENT, PRO, plans
@@ -14,11 +15,13 @@ from tests.unit.application.faulty_store import FaultyStore
 from tai_autonomics.application.clock import SealingClock
 from tai_autonomics.application.codec import request_digest
 from tai_autonomics.application.corridor import Answer, Corridor, CorridorBounds, Submission
+from tai_autonomics.application.executor import Executor, ExecutorBounds
 from tai_autonomics.application.freshness import Freshness
-from tai_autonomics.application.ports import Answered, Store
+from tai_autonomics.application.ports import Actuator, Answered, Store
 from tai_autonomics.application.queries import Queries
 from tai_autonomics.application.timers import Timers
 from tai_autonomics.application.transfer import Replayed, replay
+from tai_autonomics.domain.actions import ActionType
 from tai_autonomics.domain.entitlement import Grant, Verify
 from tai_autonomics.domain.plans import Plans
 from tai_autonomics.domain.quota import Consume
@@ -114,6 +117,9 @@ class Witness:
     def went_back(self, tenant: str) -> None:
         self._note("went_back", tenant)
 
+    def attempted(self, type: str, outcome: str, seconds: float) -> None:
+        self._note("attempted", type, outcome)
+
     def failed(self, what: str, error: BaseException) -> None:
         self._note("failed", what, error)
 
@@ -129,6 +135,8 @@ class Instance:
         bounds: CorridorBounds | None = None,
         plans_in_force: Plans | None = None,
         domain_bounds: Bounds = BOUNDS,
+        actuators: Mapping[ActionType, Actuator] = MappingProxyType({}),
+        executor_bounds: ExecutorBounds | None = None,
     ) -> None:
         self.store, self.clock, self.witness = store, clock, Witness()
         if isinstance(store, FaultyStore) and store.clock is None:
@@ -149,8 +157,22 @@ class Instance:
             store, self.corridor, clock=self.sealing_clock, observer=self.witness, age_seconds_max=1
         )
         self.queries = Queries(store, self.freshness, clock=self.sealing_clock, plans=lambda: self.plans)
+        self.executor = Executor(
+            self.corridor,
+            actuators,
+            clock=self.sealing_clock,
+            plans=lambda: self.plans,
+            observer=self.witness,
+            entropy=self.entropy,
+            bounds=executor_bounds or ExecutorBounds(),
+        )
         self.timers = Timers(
-            store, self.corridor, clock=self.sealing_clock, observer=self.witness, poll_seconds=CONDITION_SECONDS_MAX
+            store,
+            self.corridor,
+            self.executor,
+            clock=self.sealing_clock,
+            observer=self.witness,
+            poll_seconds=CONDITION_SECONDS_MAX,
         )
 
     async def submit(
@@ -207,6 +229,7 @@ async def opened(store: Store, clock: HandClock | None = None, **rest: Any) -> A
     try:
         yield instance
     finally:
+        await instance.executor.close(timeout_seconds=0)
         await instance.freshness.aclose()
         await instance.corridor.close(timeout_seconds=CONDITION_SECONDS_MAX)
 
