@@ -29,7 +29,7 @@ from tai_autonomics.domain.governor.commands import (
     PassDeadline,
     ReportResult,
 )
-from tai_autonomics.domain.governor.evaluating import Surroundings, deadline_of
+from tai_autonomics.domain.governor.evaluating import Surroundings, breaker, deadline_of
 from tai_autonomics.domain.governor.events import (
     ActionApproved,
     ActionAttempted,
@@ -201,11 +201,8 @@ def _settled(
 
 
 def _opened(failures: int, state: GovernorState, around: Surroundings) -> tuple[GovernorEvent, ...]:
-    """The breaker, if that was one failure too many."""
-    failures_max = around.governance.failures_max
-    if failures_max is None or failures < failures_max or "breaker" in state.refusing:
-        return ()
-    return (RefusalBegun("breaker", around.now, failures=failures, failures_max=failures_max),)
+    opened = breaker(failures, state, around)
+    return () if opened is None else (opened,)
 
 
 def _throttled(action: InFlight, order: Throttle) -> ThrottleSet:

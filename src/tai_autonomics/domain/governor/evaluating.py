@@ -144,6 +144,10 @@ class Evaluation:
             return _Hindrance("cooling_down", until)
         if state.refusing:
             return _Hindrance("governor_refusing", refusing_until(state))
+        if (opened := breaker(state.failures, state, self.around)) is not None:
+            # The last failure was settled under another plan, or while none was in service.
+            self.add(opened)
+            return _Hindrance("governor_refusing", None)
         use = self._budget_use()
         if use is not None and self._is_exhausted(use, rule):
             if rule.mode != "shadow":
@@ -210,6 +214,14 @@ def reconsider(state: GovernorState, around: Surroundings) -> tuple[GovernorEven
 def deadline_of(now: Moment, attempts_max: int, timeout_seconds: int) -> Moment:
     """By when the last attempt of an action must have ended that may be attempted from `now` on."""
     return plus_seconds(now, attempts_max * timeout_seconds + WAITING_SECONDS_MAX)
+
+
+def breaker(failures: int, state: GovernorState, around: Surroundings) -> RefusalBegun | None:
+    """It opens if so many failures in a row are one too many for the plan, and it is not open already."""
+    failures_max = around.governance.failures_max
+    if failures_max is None or failures < failures_max or "breaker" in state.refusing:
+        return None
+    return RefusalBegun("breaker", around.now, failures=failures, failures_max=failures_max)
 
 
 def refusing_until(state: GovernorState) -> Moment | None:

@@ -328,6 +328,7 @@ class GovernorHistory(RuleBasedStateMachine):
     def look_at_request(self, event: ActionRequested) -> None:
         assert self.in_flight is None
         assert not self.refusing
+        assert self.failures < FAILURES_MAX
         self.in_flight = event.action_id
         self.cool_down(event.rule, event.requested_at, event.cooldown_until)
         if event.approval is None:
@@ -362,10 +363,6 @@ class GovernorHistory(RuleBasedStateMachine):
         assert governor.failures == self.failures
         assert {(lost.action_id, lost.attempt) for lost in governor.lost} <= self.lost
         assert governor.budget is None or governor.budget.used <= BUDGET.max
-
-    @invariant()
-    def the_breaker_is_open_from_exactly_so_many_failures_on(self) -> None:
-        assert (self.failures >= FAILURES_MAX) <= ("breaker" in self.refusing)
 
     @invariant()
     def timers_and_effects_follow_from_the_governor(self) -> None:

@@ -1,11 +1,12 @@
 """What stops the rules, and what lets them go on."""
 
-from tests.builders import ACTION, HIGH, NOW, after, governed, in_service, observed, rule
+from tests.builders import ACTION, ENT, HIGH, NOW, PRO, after, governed, in_service, observed, rule
 from tests.given_when_then import Given, given
 from tests.unit.domain.governor.actions import attempted, settled
 
 from tai_autonomics.domain.actions import Webhook
 from tai_autonomics.domain.budgets import BudgetUse
+from tai_autonomics.domain.entitlement import Grant, Revoke
 from tai_autonomics.domain.governor import (
     ActionRequested,
     ApproveAction,
@@ -101,6 +102,18 @@ def test_without_a_breaker_failures_stop_nothing() -> None:
     for number in range(5):
         history = failed(history, 60 * number)
     assert (history.state.governor.failures, status_of(history.state.governor)) == (5, "stable")
+
+
+def test_a_breaker_that_no_plan_could_open_when_the_action_failed_opens_before_the_next_one() -> None:
+    begun = attempted(failed(CALM, 0).when(observed(99), at=after(600)).and_then, at=after(600))
+    nobody = begun.when(Revoke(ENT)).and_then
+    unseen = nobody.when(ReportResult(ACTION, 1, "failed", "", 5), at=after(601)).and_then
+    assert (unseen.state.governor.failures, unseen.state.governor.refusing) == (2, {})
+    back = unseen.when(Grant("ent_2", PRO), at=after(1_300)).and_then.when(observed(99), at=after(1_300))
+    assert RefusalBegun("breaker", after(1_300), failures=2, failures_max=2) in back.events
+    said = back.events[-1]
+    assert isinstance(said, RuleEvaluated)
+    assert (said.withheld, said.until) == ("governor_refusing", None)
 
 
 def test_failures_are_counted_on_through_a_pause() -> None:
