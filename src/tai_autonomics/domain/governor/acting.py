@@ -130,6 +130,8 @@ def _begin(command: BeginAttempt, action: InFlight, now: Moment) -> Answer:
         return refusals.not_now(command, action, "nothing to do: too little time is left before its deadline")
     if action.target is not None and command.target != action.target:
         return refusals.another_target(action)
+    if isinstance(action.order, Throttle) and not isinstance(command.target.get("until"), str):
+        return refusals.not_now(command, action, "name in its target until when it throttles")
     leased_until = plus_seconds(now, action.timeout_seconds + LEASE_MARGIN_SECONDS)
     return Accepted((ActionAttempted(action.id, command.attempt, command.target, now, leased_until),))
 

@@ -1,12 +1,12 @@
 """Histories of an action, told in a word."""
 
-from tests.builders import ACTION, NOW
+from tests.builders import ACTION, NOW, after
 from tests.given_when_then import Given
 
 from tai_autonomics.domain.governor import BeginAttempt, ReportResult
 from tai_autonomics.domain.moments import Moment
 
-TARGET: dict[str, str | int | bool] = {"url": "https://hooks.example/scale"}
+TARGET: dict[str, str | int | bool] = {"until": after(600)}
 
 
 def attempted(history: Given, *, at: Moment = NOW) -> Given:

@@ -279,6 +279,7 @@ def test_an_action_that_is_not_attempted_by_its_deadline_lapses() -> None:
 
 
 def lost(history: Given) -> Given:
+    """The first attempt began, and nobody said how it ended."""
     return attempted(history).when(LoseAttempt(ACTION, after(20)), at=after(20)).and_then
 
 
@@ -363,6 +364,7 @@ def test_a_late_result_that_knows_nothing_or_comes_after_a_resume_is_recorded_al
 def test_a_throttle_is_set_by_its_result() -> None:
     history = requested(Throttle(5, 60, 600))
     until: dict[str, str | int | bool] = {"requests": 5, "per_seconds": 60, "until": after(600)}
+    history.when(BeginAttempt(ACTION, 1, {"requests": 5})).then_refused("invalid_transition")
     begun = history.when(BeginAttempt(ACTION, 1, until)).and_then
     done = begun.when(result())
     assert done.events[2] == ThrottleSet(ACTION, 5, 60, after(600))
