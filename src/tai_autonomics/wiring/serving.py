@@ -109,6 +109,7 @@ async def _serve_house(
             build(door),
             listening,
             bounds=server_bounds(settings),
+            refused=told.answered,
             on_started=on_started,
             on_draining=drain.begin,
         )
