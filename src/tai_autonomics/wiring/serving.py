@@ -33,6 +33,8 @@ from tai_autonomics.settings import Loaded, Settings
 from tai_autonomics.telemetry.observer import Telemetry
 from tai_autonomics.wiring.credentials import issuance, keys, leave_admin_token
 from tai_autonomics.wiring.house import House, house, telemetry
+from tai_autonomics.wiring.machine import SystemClock
+from tai_autonomics.wiring.memory import Settling
 from tai_autonomics.wiring.policies import PlansInForce
 
 REQUESTS_SHARE: Final = 0.4
@@ -55,7 +57,8 @@ def serve(loaded: Loaded, *, started: Callable[[Started], None]) -> int:
     told = telemetry(loaded.settings, sys.stdout.buffer)
     told.logs.take_over_stdlib()
     try:
-        return uvloop.run(_serve(loaded, told, started))
+        with Settling(SystemClock().monotonic):
+            return uvloop.run(_serve(loaded, told, started))
     finally:
         told.logs.close()
 
