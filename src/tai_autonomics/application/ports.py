@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from tai_autonomics.ledger.records import (
     Append,
+    Erased,
     Head,
     Leased,
     Ledger,
@@ -81,6 +82,10 @@ class Store(Protocol):
 
     async def parts(self, tenant: str, first: int, last: int) -> tuple[Part, ...]:
         """The parts of receipts first..last that still exist, in order of (seq, name)."""
+        ...
+
+    async def erased(self) -> tuple[Erased, ...]:
+        """Every part that an append took away, each once: all of them, for the list that is kept with backups."""
         ...
 
     async def lease(self, limit: int, seconds: float, now: str | None = None) -> tuple[Leased, ...]:

@@ -58,6 +58,16 @@ class Erased(Struct, frozen=True, gc=False):
     name: str
 
 
+class Copied(Struct, frozen=True):
+    """What a copy of a store holds. `newest` is the time of its newest receipt, None without any."""
+
+    schema: int
+    ledgers: int
+    receipts: int
+    newest: str | None
+    erased: tuple[Erased, ...]
+
+
 class Head(Struct, frozen=True, gc=False):
     """A ledger's newest receipt."""
 

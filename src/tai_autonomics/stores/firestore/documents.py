@@ -14,7 +14,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
-from tai_autonomics.ledger.records import Due, Head, Part, Quarantined, Receipt, ReceiptType, Snapshot
+from tai_autonomics.ledger.records import Due, Erasure, Head, Part, Quarantined, Receipt, ReceiptType, Snapshot
 
 FORMAT: Final = 1
 """Of the documents; a release that does not know it stops at the start."""
@@ -84,6 +84,10 @@ def part_path(tenant: str, seq: int, name: str) -> str:
     return f"{head_path(tenant)}/parts/{part_id(seq)}-{escaped(name)}"
 
 
+def erased_path(tenant: str, seq: int, name: str) -> str:
+    return f"erased/{key_of(tenant)}-{part_id(seq)}-{escaped(name)}"
+
+
 def part_id(seq: int) -> str:
     return f"{seq:016}"
 
@@ -142,6 +146,10 @@ def part_content(part: Part) -> Content:
 
 def part_in(content: Mapping[str, Any]) -> Part:
     return Part(content["seq"], content["name"], content["salt"], content["text"])
+
+
+def erased(tenant: str, erasure: Erasure) -> Content:
+    return {"tenant": tenant, "seq": erasure.seq, "name": erasure.name}
 
 
 def snapshot(snapshot: Snapshot, chunk: bytes) -> Content:

@@ -68,6 +68,9 @@ SEGMENTS: Final = Query("receipts", (("tenant", "=="), ("last", ">")), order="la
 PARTS: Final = Query("parts", ((NAME, ">="), (NAME, "<")))
 """The parts of a ledger between two names."""
 
+ERASED: Final = Query("erased", ((NAME, ">="),))
+"""Which parts were taken away, those whose names follow one."""
+
 TENANTS: Final = Query("heads", (("tenant", ">"),), order="tenant", select=("tenant",))
 
 NEWEST_HEAD: Final = Query("heads", (("shard", "=="),), order="written", descending=True, select=("written", "time"))
@@ -88,6 +91,7 @@ NEWEST_POLICY: Final = Query("policies", order="kept", descending=True)
 QUERIES: Final = (
     SEGMENTS,
     PARTS,
+    ERASED,
     TENANTS,
     NEWEST_HEAD,
     READY,

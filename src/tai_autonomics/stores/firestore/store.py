@@ -9,6 +9,7 @@ from typing import Final
 from tai_autonomics.errors import LedgerNewerThanCode, StoreUnavailable
 from tai_autonomics.ledger.records import (
     Append,
+    Erased,
     Head,
     Leased,
     Ledger,
@@ -183,6 +184,9 @@ class FirestoreStore:
 
     async def parts(self, tenant: str, first: int, last: int) -> tuple[Part, ...]:
         return await reading.parts(self._engine, tenant, first, last)
+
+    async def erased(self) -> tuple[Erased, ...]:
+        return await reading.erased(self._engine)
 
     async def lease(self, limit: int, seconds: float, now: str | None = None) -> tuple[Leased, ...]:
         """

@@ -84,7 +84,12 @@ UPSERT_PARTS: Final = """
     ON CONFLICT (tenant, seq, name) DO UPDATE SET salt = excluded.salt, text = excluded.text
 """
 ERASE_PARTS: Final = """
-    DELETE FROM tai.parts USING unnest(%b::text[], %b::bigint[], %b::text[]) AS gone (tenant, seq, name)
+    WITH gone AS MATERIALIZED (
+        SELECT * FROM unnest(%b::text[], %b::bigint[], %b::text[]) AS gone (tenant, seq, name)
+    ), noted AS (
+        INSERT INTO tai.erased (tenant, seq, name) SELECT tenant, seq, name FROM gone ON CONFLICT DO NOTHING
+    )
+    DELETE FROM tai.parts USING gone
     WHERE parts.tenant = gone.tenant AND parts.seq = gone.seq AND parts.name = gone.name
 """
 UPSERT_SNAPSHOTS: Final = """
@@ -131,6 +136,11 @@ SELECT_TENANTS: Final = """
 SELECT_PARTS: Final = """
     SELECT seq, name, salt, text FROM tai.parts
     WHERE tenant = %b::text AND seq BETWEEN %b::bigint AND %b::bigint ORDER BY seq, name
+"""
+SELECT_ERASED_PARTS: Final = """
+    SELECT e.tenant, e.seq, r.hash, e.name
+    FROM tai.erased AS e JOIN tai.receipts AS r ON r.tenant = e.tenant AND r.seq = e.seq
+    ORDER BY e.tenant, e.seq, e.name
 """
 SELECT_NEWEST_TIME: Final = "SELECT time FROM tai.receipts ORDER BY id DESC LIMIT 1"
 SELECT_CLOCK: Final = "SELECT tai.clock()"
