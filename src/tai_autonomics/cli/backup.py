@@ -1,4 +1,4 @@
-"""`backup`: copy the embedded store while it serves; `backup drill`: see whether that copy would do."""
+"""`backup`: copy the store while it serves; `backup drill`: see whether that copy would do."""
 
 from typing import Annotated, Final
 
@@ -15,7 +15,7 @@ RTO_SECONDS: Final = 3_600.0
 RPO_SECONDS: Final = 900.0
 
 app = typer.Typer(
-    help="Copy the embedded store, while it serves, into a directory of backups.",
+    help="Copy the store, while it serves, into a directory of backups.",
     epilog=EPILOG,
     invoke_without_command=True,
     add_completion=False,
@@ -33,14 +33,16 @@ def backup(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Copy the embedded store, while it serves, into a directory of backups; keys and tokens are not in it."""
+    """Copy the store, while it serves, into a directory of backups; keys and tokens are not in it."""
     if context.invoked_subcommand is not None:
         return
     from tai_autonomics.cli.saving import back_up
 
     output, settings = Output(json=as_json, quiet=quiet), settings_of(store=store, data_dir=data_dir)
     with progress("copying", total=100, unit="percent", shown=not quiet) as tell:
-        made = back_up(settings, backups_of(backups, settings), lambda done, pages: tell(100 * done // max(pages, 1)))
+        made = complete(
+            back_up(settings, backups_of(backups, settings), lambda done, pages: tell(100 * done // max(pages, 1)))
+        )
     content = made.content
     output.show(
         {

@@ -1,4 +1,4 @@
-"""`restore`: bring the embedded store back from a backup."""
+"""`restore`: bring the store back from a backup."""
 
 import time
 from pathlib import Path
@@ -32,7 +32,7 @@ def restore(
     quiet: Quiet = False,
 ) -> None:
     """
-    Bring the embedded store back from a backup, every chain verified; no service may run on it.
+    Bring the store back from a backup, every chain verified; no service may run on it.
 
     Each ledger's first receipt says that it was restored, and parts that were erased since are erased again. Until all
     of that is done, nothing in the store's place has changed.
@@ -53,7 +53,7 @@ def restore(
             "manifest": str(chosen),
             "time": done.content.time,
             **msgspec.structs.asdict(fit),
-            "aside": None if done.aside is None else str(done.aside),
+            "aside": done.aside,
             "seconds": round(done.seconds, 3),
         },
         f"{chosen}: restored {counted(fit.ledgers, 'ledger')}, {counted(fit.receipts, 'receipt')},"

@@ -1,19 +1,21 @@
 """
-The steps of a backup, of a restore and of a drill, on the embedded store.
+The steps of a backup, of a restore and of a drill, on a store that this program copies and brings back itself.
 
     backup   copy beside the service --> erasures onto the list --> manifest
     restore  fetch beside the place --> verify --> LedgerRestored --> erase again --> into the place
     drill    the same into a temporary place, measured
 
-A store of another engine is brought back by the engine's own means; application/restoring.py then makes it fit too.
+A store of another engine is brought back by the engine's own means, and then made fit where it is:
+
+    erasures-only   the store's erasures onto the list
+    in place        verify --> LedgerRestored --> erase again
 """
 
-import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -21,16 +23,15 @@ from msgspec.structs import replace
 from tai_autonomics.application.restoring import Fit, Restoring
 from tai_autonomics.cli import shelf
 from tai_autonomics.cli.erasing import BY
+from tai_autonomics.cli.places import Beside, Place, place_of, removed
+from tai_autonomics.cli.stored import open_store
 from tai_autonomics.domain.moments import Moment, datetime_of, moment_of
 from tai_autonomics.errors import BrokenBackup, StoreUnavailable
 from tai_autonomics.ledger.records import Erased
-from tai_autonomics.stores.sqlite import backup as sqlite
+from tai_autonomics.stores.sqlite.backup import flush
 
 if TYPE_CHECKING:
     from tai_autonomics.settings import Settings
-
-SQLITE: Final = "sqlite"
-SCHEME: Final = "sqlite:///"
 
 
 class Backup(Struct, frozen=True):
@@ -43,15 +44,15 @@ class Backup(Struct, frozen=True):
 
 
 class Restored(Struct, frozen=True):
-    """`aside` is where the file went that was there."""
+    """`aside` is where the store went that was there."""
 
     manifest: Path
     content: shelf.Manifest
     fit: Fit
     seconds: float
-    aside: Path | None = None
+    aside: str | None = None
     unread: str | None = None
-    """Why the erasures of the file that was there are not known."""
+    """Why the erasures of the store that was there are not known."""
 
 
 class Drill(Struct, frozen=True):
@@ -62,28 +63,19 @@ class Drill(Struct, frozen=True):
     rpo_seconds: float
 
 
-def file_of(settings: "Settings") -> Path:
-    """The ledger file. Raises StoreUnavailable for a store that has none."""
-    if not settings.store_url.startswith(SCHEME):
-        raise StoreUnavailable("only the embedded store is one file: use the means of this store's engine")
-    return Path(settings.store_url.removeprefix(SCHEME))
-
-
-def back_up(settings: "Settings", directory: Path, tell: Callable[[int, int], None]) -> Backup:
+async def back_up(settings: "Settings", directory: Path, tell: Callable[[int, int], None]) -> Backup:
     """Raises StoreUnavailable, OSError; then no backup was made."""
-    from tai_autonomics import wiring
-
-    started, path = time.monotonic(), file_of(settings)
+    started, place = time.monotonic(), place_of(settings)
     # Before the copy begins, so that all that was durable at this time is in it.
-    taken = moment_of(wiring.SystemClock().now())
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    taken = _now()
+    shelf.make(directory)
     name = shelf.name_of(taken)
-    file, unfinished = directory / f"{name}.db", directory / f".{name}.unfinished"
-    with _fresh(unfinished):
+    file, unfinished = directory / f"{name}{place.suffix}", directory / f".{name}.unfinished"
+    with removed(unfinished):
         unfinished.touch(mode=0o600, exist_ok=False)
-        copied = sqlite.copy(path, unfinished, tell)
+        copied = await place.copy(unfinished, tell)
         content = shelf.Manifest(
-            store=SQLITE,
+            store=place.engine,
             schema=copied.schema,
             time=taken,
             newest=copied.newest,
@@ -97,7 +89,7 @@ def back_up(settings: "Settings", directory: Path, tell: Callable[[int, int], No
         unfinished.rename(file)
     manifest = directory / f"{name}.json"
     shelf.write(manifest, content)
-    sqlite.flush(directory)
+    flush(directory)
     return Backup(manifest, content, len(every), time.monotonic() - started)
 
 
@@ -105,53 +97,50 @@ async def restore(
     settings: "Settings", manifest: Path, *, over: bool, tell: Callable[[int], None], started: float
 ) -> Restored:
     """Into the store's place, where no service runs. Raises BrokenBackup, BrokenChain, Unavailable, OSError."""
-    from tai_autonomics import wiring
-
-    path, content = file_of(settings), _readable(manifest)
-    now = shelf.name_of(moment_of(wiring.SystemClock().now())).removeprefix("tai-")
-    beside = path.with_name(f".{path.name}.restoring-{now}")
-    aside = path.with_name(f"{path.name}.replaced-{now}")
-    was_there = path.exists() and path.stat().st_size > 0
-    with _fresh(beside), sqlite.replacing(path, beside=beside, aside=aside, replace=over):
-        known, unread = _erasures_there(path) if was_there else ((), None)
+    place = place_of(settings)
+    content = _readable(manifest, place)
+    async with place.replacing(_stamp(), replace=over) as beside:
+        known, unread = await _erasures_there(settings) if beside.was_there else ((), None)
         every = shelf.add_erasures(manifest.parent, known)
         fit = await _make_fit(settings, manifest, content, beside, every, tell)
-    return Restored(manifest, content, fit, time.monotonic() - started, aside if was_there else None, unread)
+    aside = beside.aside if beside.was_there else None
+    return Restored(manifest, content, fit, time.monotonic() - started, aside, unread)
 
 
-def _erasures_there(path: Path) -> tuple[tuple[Erased, ...], str | None]:
-    """What the file that is about to go has erased, or why nobody can say."""
+async def _erasures_there(settings: "Settings") -> tuple[tuple[Erased, ...], str | None]:
+    """What the store that is about to go has erased, or why nobody can say."""
     try:
-        return sqlite.erased(path), None
+        async with open_store(settings) as there:
+            return await there.erased(), None
     except StoreUnavailable as error:
         return (), str(error)
 
 
 async def drill(settings: "Settings", manifest: Path, *, tell: Callable[[int], None]) -> Drill:
     """Beside the live store, which is only read. Raises BrokenBackup, BrokenChain, Unavailable, OSError."""
-    started, path, content = time.monotonic(), file_of(settings), _readable(manifest)
-    lost = _lost_seconds(path, content)
-    place = path.parent if path.parent.exists() else None
-    with tempfile.TemporaryDirectory(dir=place, prefix=".drill-") as directory:
-        every = shelf.erasures(manifest.parent)
-        fit = await _make_fit(settings, manifest, content, Path(directory) / path.name, every, tell)
-        seconds = time.monotonic() - started
+    started, place = time.monotonic(), place_of(settings)
+    content = _readable(manifest, place)
+    lost = await _lost_seconds(settings, content)
+    async with place.trying(_stamp()) as beside:
+        fit = await _make_fit(settings, manifest, content, beside, shelf.erasures(manifest.parent), tell)
+    seconds = time.monotonic() - started
     return Drill(Restored(manifest, content, fit, seconds), seconds, lost)
 
 
-def _lost_seconds(path: Path, content: shelf.Manifest) -> float:
+async def _lost_seconds(settings: "Settings", content: shelf.Manifest) -> float:
     """Since the backup, if anything was sealed since, or nobody can say."""
     from tai_autonomics import wiring
 
     with suppress(StoreUnavailable):
-        if sqlite.newest_time(path) == content.newest:
-            return 0.0
+        async with open_store(settings) as live:
+            if await live.newest_time() == content.newest:
+                return 0.0
     return (wiring.SystemClock().now() - datetime_of(Moment(content.time))).total_seconds()
 
 
-def _readable(manifest: Path) -> shelf.Manifest:
+def _readable(manifest: Path, place: Place) -> shelf.Manifest:
     content = shelf.read(manifest)
-    if content.store != SQLITE:
+    if content.store != place.engine:
         raise BrokenBackup(f"{manifest} is a backup of another engine, {content.store}")
     return content
 
@@ -160,28 +149,29 @@ async def _make_fit(
     settings: "Settings",
     manifest: Path,
     content: shelf.Manifest,
-    beside: Path,
+    beside: Beside,
     erasures: Iterable[Erased],
     tell: Callable[[int], None],
 ) -> Fit:
     from tai_autonomics import wiring
 
-    shelf.fetch(manifest, content, beside)
-    there = replace(settings, store_url=f"{SCHEME}{beside}")
+    await beside.fill(manifest, content)
+    there = replace(settings, store_url=beside.url)
     async with wiring.house(there) as house:
         restoring = Restoring(house.store, house.corridor, by=BY, timeout_seconds=settings.request_seconds_max)
         fit = await restoring.run(tuple(erasures), tell)
     if (fit.ledgers, fit.receipts) != (content.ledgers, content.receipts):
         raise BrokenBackup(f"{manifest}: {fit.receipts} receipts in {fit.ledgers} ledgers are there")
-    sqlite.flush(beside)
+    await beside.flush()
     return fit
 
 
-@contextmanager
-def _fresh(file: Path) -> Iterator[None]:
-    """Whatever becomes of it, nothing of the unfinished file stays."""
-    try:
-        yield
-    finally:
-        for suffix in ("", "-wal", "-shm", "-journal", ".lock"):
-            file.with_name(file.name + suffix).unlink(missing_ok=True)
+def _now() -> Moment:
+    from tai_autonomics import wiring
+
+    return moment_of(wiring.SystemClock().now())
+
+
+def _stamp() -> str:
+    """The time in the names of what is made and moved."""
+    return shelf.name_of(_now()).removeprefix("tai-")

@@ -1,7 +1,7 @@
 """
 Where backups are kept: for each a file and its manifest, and one list of every erasure so far.
 
-    tai-20261124T023000.123456Z.db     the copy
+    tai-20261124T023000.123456Z.db     the copy (of PostgreSQL: .dump)
     tai-20261124T023000.123456Z.json   its manifest, written last: without it there is no backup
     erasures.jsonl                     survives the loss of the live store; only ever grows
 """
@@ -36,6 +36,11 @@ class Manifest(Struct, frozen=True, kw_only=True):
     file: str
     bytes: int
     sha256: str
+
+
+def make(directory: Path) -> None:
+    """The directory, for our eyes alone, where it is not there yet."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def name_of(time: str) -> str:
@@ -84,8 +89,19 @@ def fetch(manifest: Path, content: Manifest, to: Path) -> None:
         while chunk := source.read(CHUNK_BYTES):
             found.update(chunk)
             copy.write(chunk)
-    if found.hexdigest() != content.sha256:
-        raise BrokenBackup(f"{file} is not the file that its manifest names: its SHA-256 is {found.hexdigest()}")
+    _compare(file, found.hexdigest(), content)
+
+
+def checked(manifest: Path, content: Manifest) -> Path:
+    """The backup's file where it lies. Raises BrokenBackup when it is another one."""
+    file = manifest.with_name(content.file)
+    _compare(file, digest(file), content)
+    return file
+
+
+def _compare(file: Path, found: str, content: Manifest) -> None:
+    if found != content.sha256:
+        raise BrokenBackup(f"{file} is not the file that its manifest names: its SHA-256 is {found}")
 
 
 def erasures(directory: Path) -> tuple[Erased, ...]:

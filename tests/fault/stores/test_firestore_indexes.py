@@ -101,7 +101,19 @@ async def test_every_field_that_is_stored_is_exempt_or_queried(monkeypatch: pyte
     await store.aclose()
     stored = await fields_in(project, monkeypatch)
     assert {collection for collection, _ in stored} == {
-        *("receipts", "heads", "claims", "parts", "erased", "snapshots", "due", "quarantine", "policies", "chunks", "meta")
+        *(
+            "receipts",
+            "heads",
+            "claims",
+            "parts",
+            "erased",
+            "snapshots",
+            "due",
+            "quarantine",
+            "policies",
+            "chunks",
+            "meta",
+        )
     }
     assert stored == set(SINGLES)
 

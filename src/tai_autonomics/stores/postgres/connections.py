@@ -38,6 +38,8 @@ WORK_SECONDS_MAX: Final = 8.0
 """With a connection; the server's own limits (statements.LIMIT) end a statement long before."""
 OURS: Final[dict[str, str | int]] = {"connect_timeout": 3, "application_name": "tai-autonomics"}
 """Where the URL says nothing."""
+SAVING: Final = "tai-autonomics-saving"
+"""The application's name where a store is copied or brought back."""
 WAITING_MAX: Final = 10_000
 """Pieces of work that wait for a connection; the lanes' own bounds are met first."""
 _INTERVAL_SECONDS: Final = 0.1
@@ -156,6 +158,48 @@ class Connections:
             with suppress(asyncio.CancelledError):
                 await self._checking
         await self._pool.close(CLOSE_SECONDS_MAX)
+
+
+@asynccontextmanager
+async def direct(url: str, *, database: str | None = None) -> AsyncIterator[Connection]:
+    """
+    A connection outside of the pool, for as long as it takes: a store is copied through it, or brought back.
+
+    Its session must last, so it must be the server's own and not a pooler's. `database` replaces the URL's. Raises
+    StoreUnavailable, also for every error of the engine inside.
+    """
+    other = {} if database is None else {"dbname": database}
+    conninfo = make_conninfo(_conninfo(url), application_name=SAVING, **other)
+    try:
+        async with await Connection.connect(conninfo, autocommit=True, prepare_threshold=None) as connection:
+            await connection.execute(sql.UNLIMITED)
+            yield connection
+    except psycopg.Error as error:
+        raise unavailable(error) from error
+
+
+def child_connection(url: str, database: str | None = None) -> tuple[str, dict[str, str]]:
+    """
+    How a program of the engine connects: its argument, which everybody may read, and its environment, which holds
+    the password. Raises StoreUnavailable.
+    """
+    given = conninfo_to_dict(_conninfo(url))
+    if given.pop("sslpassword", None) is not None:
+        raise StoreUnavailable("sslpassword cannot be handed to pg_dump unseen: use a key without a password")
+    password = given.pop("password", None)
+    if database is not None:
+        given["dbname"] = database
+    given["application_name"] = SAVING
+    return make_conninfo("", **given), {} if password is None else {"PGPASSWORD": str(password)}
+
+
+def on_database(url: str, database: str) -> str:
+    """The URL with another database's name. Raises StoreUnavailable where its options would name yet another."""
+    found = re.fullmatch(r"(postgres(?:ql)?://[^/?]*/)[^?]*(.*)", url)
+    other = None if found is None else f"{found[1]}{database}{found[2]}"
+    if other is None or conninfo_to_dict(other).get("dbname") != database:
+        raise StoreUnavailable("the URL of the PostgreSQL store names its database in more than one place")
+    return other
 
 
 @contextmanager
