@@ -94,6 +94,14 @@ def place_of(settings: "Settings") -> Place:
     )
 
 
+async def check_alone(settings: "Settings") -> None:
+    """Raises StoreUnavailable where it shows that a service runs on the store; Firestore cannot show it."""
+    if settings.store_url.startswith(POSTGRESQL):
+        from tai_autonomics.stores.postgres import replacing
+
+        await replacing.alone(settings.store_url)
+
+
 # ---- SQLite
 
 

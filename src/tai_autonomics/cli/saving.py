@@ -12,10 +12,12 @@ A store of another engine is brought back by the engine's own means, and then ma
 """
 
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -23,15 +25,19 @@ from msgspec.structs import replace
 from tai_autonomics.application.restoring import Fit, Restoring
 from tai_autonomics.cli import shelf
 from tai_autonomics.cli.erasing import BY
-from tai_autonomics.cli.places import Beside, Place, place_of, removed
+from tai_autonomics.cli.moving import target
+from tai_autonomics.cli.places import Beside, Place, check_alone, place_of, removed
 from tai_autonomics.cli.stored import open_store
 from tai_autonomics.domain.moments import Moment, datetime_of, moment_of
 from tai_autonomics.errors import BrokenBackup, StoreUnavailable
 from tai_autonomics.ledger.records import Erased
 from tai_autonomics.stores.sqlite.backup import flush
+from tai_autonomics.wiring import erasures
 
 if TYPE_CHECKING:
     from tai_autonomics.settings import Settings
+
+STORE_DIGITS: Final = 16
 
 
 class Backup(Struct, frozen=True):
@@ -85,12 +91,24 @@ async def back_up(settings: "Settings", directory: Path, tell: Callable[[int, in
             bytes=unfinished.stat().st_size,
             sha256=shelf.digest(unfinished),
         )
-        every = shelf.add_erasures(directory, copied.erased)
+        every = erasures.add(directory, copied.erased)
         unfinished.rename(file)
     manifest = directory / f"{name}.json"
     shelf.write(manifest, content)
     flush(directory)
     return Backup(manifest, content, len(every), time.monotonic() - started)
+
+
+def outdated(directory: Path, *, keep: int, age: timedelta | None) -> list[Path]:
+    """The manifests of all but the newest `keep`, and of those that are older than `age`. Raises BrokenBackup."""
+    from tai_autonomics import wiring
+
+    older = shelf.every(directory)[:-keep]
+    if age is None:
+        return older
+    # By the name, which is the time: a manifest that cannot be read any more is old too.
+    first = shelf.name_of(moment_of(wiring.SystemClock().now() - age))
+    return [manifest for manifest in older if manifest.stem < first]
 
 
 async def restore(
@@ -101,7 +119,7 @@ async def restore(
     content = _readable(manifest, place)
     async with place.replacing(_stamp(), replace=over) as beside:
         known, unread = await _erasures_there(settings) if beside.was_there else ((), None)
-        every = shelf.add_erasures(manifest.parent, known)
+        every = erasures.add(manifest.parent, known)
         fit = await _make_fit(settings, manifest, content, beside, every, tell)
     aside = beside.aside if beside.was_there else None
     return Restored(manifest, content, fit, time.monotonic() - started, aside, unread)
@@ -122,7 +140,7 @@ async def drill(settings: "Settings", manifest: Path, *, tell: Callable[[int], N
     content = _readable(manifest, place)
     lost = await _lost_seconds(settings, content)
     async with place.trying(_stamp()) as beside:
-        fit = await _make_fit(settings, manifest, content, beside, shelf.erasures(manifest.parent), tell)
+        fit = await _make_fit(settings, manifest, content, beside, erasures.read(manifest.parent), tell)
     seconds = time.monotonic() - started
     return Drill(Restored(manifest, content, fit, seconds), seconds, lost)
 
@@ -150,20 +168,65 @@ async def _make_fit(
     manifest: Path,
     content: shelf.Manifest,
     beside: Beside,
-    erasures: Iterable[Erased],
+    erased: Collection[Erased],
     tell: Callable[[int], None],
 ) -> Fit:
-    from tai_autonomics import wiring
-
     await beside.fill(manifest, content)
-    there = replace(settings, store_url=beside.url)
-    async with wiring.house(there) as house:
-        restoring = Restoring(house.store, house.corridor, by=BY, timeout_seconds=settings.request_seconds_max)
-        fit = await restoring.run(tuple(erasures), tell)
+    fit = await _fit(replace(settings, store_url=beside.url), content.time, erased, tell)
     if (fit.ledgers, fit.receipts) != (content.ledgers, content.receipts):
         raise BrokenBackup(f"{manifest}: {fit.receipts} receipts in {fit.ledgers} ledgers are there")
     await beside.flush()
     return fit
+
+
+async def _fit(settings: "Settings", restoration: str, erased: Collection[Erased], tell: Callable[[int], None]) -> Fit:
+    from tai_autonomics import wiring
+
+    async with wiring.house(settings) as house:
+        restoring = Restoring(house.store, house.corridor, by=BY, timeout_seconds=settings.request_seconds_max)
+        return await restoring.run(restoration, erased, tell)
+
+
+async def list_erasures(settings: "Settings", directory: Path) -> tuple[int, int]:
+    """How many erasures the store names, and the list then. Raises BrokenBackup, StoreUnavailable, OSError."""
+    async with open_store(settings) as store:
+        found = await store.erased()
+    erasures.begin(directory)
+    return len(found), len(erasures.add(directory, found))
+
+
+async def make_fit(settings: "Settings", directory: Path, *, tell: Callable[[int], None]) -> Fit:
+    """
+    In its place, where its engine has brought it back and no service runs yet. Cut short, it is to be repeated.
+
+    Raises BrokenBackup, BrokenChain, Unavailable, OSError.
+    """
+    if not erasures.is_begun(directory):
+        raise BrokenBackup(
+            f"{directory}: no list of erasures is there: name the directory that has it with --backups,"
+            " or begin one from what this store names with backup --erasures-only"
+        )
+    await check_alone(settings)
+    erased = erasures.read(directory)
+    with _restoration(settings, directory) as restoration:
+        return await _fit(settings, restoration, erased, tell)
+
+
+@contextmanager
+def _restoration(settings: "Settings", directory: Path) -> Iterator[str]:
+    """
+    What this restoration is called, kept until it is done: a repeated one says nothing that the first has said.
+
+    Not derived from the store: its ledgers move while they are told.
+    """
+    store = sha256(settings.store_url.encode()).hexdigest()[:STORE_DIGITS]
+    file = directory / f"restoring-{store}"
+    if not file.exists():
+        with target(file) as opened:
+            opened.write(_stamp().encode())
+        flush(directory)
+    yield file.read_text().strip()
+    file.unlink()
 
 
 def _now() -> Moment:

@@ -3,7 +3,7 @@ Where backups are kept: for each a file and its manifest, and one list of every 
 
     tai-20261124T023000.123456Z.db     the copy (of PostgreSQL: .dump)
     tai-20261124T023000.123456Z.json   its manifest, written last: without it there is no backup
-    erasures.jsonl                     survives the loss of the live store; only ever grows
+    erasures.jsonl                     the list (wiring/erasures.py); survives the loss of the live store
 """
 
 from collections.abc import Iterable
@@ -16,11 +16,9 @@ from msgspec import Struct
 
 from tai_autonomics.cli.moving import target
 from tai_autonomics.errors import BrokenBackup
-from tai_autonomics.ledger.records import Erased
 
 CHUNK_BYTES: Final = 1024 * 1024
 MANIFEST_BYTES_MAX: Final = 64 * 1024
-ERASURES: Final = "erasures.jsonl"
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
@@ -48,10 +46,14 @@ def name_of(time: str) -> str:
     return "tai-" + time.replace("-", "").replace(":", "")
 
 
+def every(directory: Path) -> list[Path]:
+    """The manifests of all backups, oldest first."""
+    return sorted(directory.glob("tai-*.json"))
+
+
 def newest(directory: Path) -> Path:
     """The manifest of the newest backup. Raises BrokenBackup when there is none."""
-    found = sorted(directory.glob("tai-*.json"))
-    if not found:
+    if not (found := every(directory)):
         raise BrokenBackup(f"{directory}: no backup is there")
     return found[-1]
 
@@ -104,21 +106,14 @@ def _compare(file: Path, found: str, content: Manifest) -> None:
         raise BrokenBackup(f"{file} is not the file that its manifest names: its SHA-256 is {found}")
 
 
-def erasures(directory: Path) -> tuple[Erased, ...]:
-    """Every erasure so far, oldest first; none where there is no list. Raises BrokenBackup."""
-    file = directory / ERASURES
-    try:
-        text = file.read_bytes() if file.exists() else b""
-        return tuple(msgspec.json.decode(line, type=Erased) for line in text.splitlines())
-    except msgspec.DecodeError as error:
-        raise BrokenBackup(f"{file} is not a list of erasures: {error}") from error
+def prune(directory: Path, outdated: Iterable[Path]) -> None:
+    """
+    Delete these backups, never the newest; the list of erasures stays. Cut short, it may be repeated.
 
-
-def add_erasures(directory: Path, more: Iterable[Erased]) -> tuple[Erased, ...]:
-    """The list, with those that it lacks added."""
-    before = erasures(directory)
-    every = tuple(dict.fromkeys((*before, *more)))
-    if every != before:
-        with target(directory / ERASURES) as file:
-            file.writelines(msgspec.json.encode(each) + b"\n" for each in every)
-    return every
+    Raises BrokenBackup, OSError.
+    """
+    for manifest in outdated:
+        assert manifest != newest(directory), "the newest backup stays"
+        # The manifest last: without it nobody would know of the file.
+        manifest.with_name(read(manifest).file).unlink(missing_ok=True)
+        manifest.unlink()

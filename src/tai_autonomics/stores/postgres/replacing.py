@@ -74,15 +74,7 @@ class Place:
 
     async def check_alone(self) -> None:
         """Raises StoreUnavailable while others are connected to the store's database as we are."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + GONE_SECONDS_MAX
-        while others := await (await reading.ask(self._connection, sql.SELECT_OTHERS)).fetchall():
-            if loop.time() > until:
-                named = ", ".join(f"{application} ({count})" for application, count in others)
-                raise StoreUnavailable(
-                    f"others are connected to the store: {named}. Stop the service, and what keeps connections for it"
-                )
-            await asyncio.sleep(LOOK_SECONDS)
+        await check_alone(self._connection)
 
     async def is_there(self) -> bool:
         return bool(await reading.only(self._connection, sql.EXISTS_SCHEMA))
@@ -107,7 +99,7 @@ class Place:
         try:
             if await self.is_there():
                 await self._move_aside(aside, replace=replace)
-            await self.check_alone()
+            await check_alone(connection)
             await self._copy(source)
         except BaseException:
             if not connection.closed:
@@ -152,6 +144,25 @@ async def hold(url: str) -> AsyncIterator[Place]:
         place = Place(connection, url, await reading.only(connection, sql.SELECT_DATABASE))
         await place.drop_left_behind()
         yield place
+
+
+async def alone(url: str) -> None:
+    """Raises StoreUnavailable while others are connected to the store's database as we are."""
+    async with direct(url) as connection:
+        await check_alone(connection)
+
+
+async def check_alone(connection: Connection) -> None:
+    """The same, but for this connection."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + GONE_SECONDS_MAX
+    while others := await (await reading.ask(connection, sql.SELECT_OTHERS)).fetchall():
+        if loop.time() > until:
+            named = ", ".join(f"{application} ({count})" for application, count in others)
+            raise StoreUnavailable(
+                f"others are connected to the store: {named}. Stop the service, and what keeps connections for it"
+            )
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 async def fill(url: str, file: Path) -> None:
