@@ -175,6 +175,16 @@ class Settings(Struct, frozen=True, kw_only=True):
         ),
     ]
     data_dir: Annotated[Path, Setting("TAI_DATA_DIR", _PATH, "data", "Holds the SQLite file, our own key, the token.")]
+    backups_dir: Annotated[
+        Path | None,
+        Setting(
+            "TAI_BACKUPS_DIR",
+            _PATH,
+            None,
+            "Where backups are kept; unset: `backups` in `TAI_DATA_DIR`. Where it is set, each erasure goes onto the"
+            " list there at once.",
+        ),
+    ]
     store_url: Annotated[
         str,
         Setting("STORE_URL", _STORE, "sqlite:///{TAI_DATA_DIR}/tai.db", "Where receipts rest.", secret=True),
