@@ -143,7 +143,7 @@ def test_nothing_is_restored_while_a_service_runs_and_all_of_it_afterwards(tmp_p
             assert client.post("/marketplace", json=grant).status_code == 200
     (restored,) = documents(tai(tmp_path, "restore", "--replace", "--json"))
     assert restored["aside"]
-    with service.start(), service.client() as client:
+    with service, service.client() as client:
         receipts = client.get(f"/v1/tenants/{TENANTS[0]}/receipts").json()["items"]
         assert [receipt["receipt"]["events"][0]["type"] for receipt in receipts] == [
             "EntitlementGranted",
