@@ -4,6 +4,7 @@ The composition root: the one place that knows every part.
     machine      time and chance
     credentials  keys, and the first start's admin token
     policies     the plans in force
+    erasures     the list of every erasure, kept with the backups
     house        everything that decides, on an open store
     serving      a house with its front door open
 """

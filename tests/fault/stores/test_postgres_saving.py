@@ -256,6 +256,13 @@ def test_a_restore_that_cannot_take_its_place_leaves_what_was_there(
     assert saved.execute("SELECT 1 FROM pg_namespace WHERE nspname = 'tai_replaced_x'") == []
 
 
+def test_what_another_server_had_still_to_clean_does_not_come_along(store: Store) -> None:
+    store.execute("INSERT INTO tai.erasures VALUES ('1000000000', 'FF/0')")
+    assert store.tai("backup", "-q").returncode == 0
+    assert store.tai("restore", "--replace", "-q").returncode == 0
+    assert store.execute("SELECT count(*) FROM tai.erasures") == [(0,)]
+
+
 def test_a_backup_is_for_our_eyes_alone(saved: Store) -> None:
     assert {stat.S_IMODE(each.stat().st_mode) for each in (saved.folder / "backups").iterdir()} == {0o600}
 

@@ -10,7 +10,7 @@ PostgreSQL, for several instances: any of them appends to any ledger.
     ├── connections  the pool, the limits of every transaction, and what each error means
     └── statements   the SQL
     backup       a copy, by pg_dump
-    replacing    a store brought back beside, and then in the place of the one that is there
+    replacing    a store brought back beside, by pg_restore, and then in the place of the one that is there
     └── programs     pg_dump and pg_restore themselves
 """
 

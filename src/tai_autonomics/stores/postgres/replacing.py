@@ -2,7 +2,7 @@
 A store brought back beside the one that is there, and then in its place.
 
     beside      a database of its own on the same server, filled by pg_restore, dropped at the end
-    take_place  one transaction: what is there is renamed aside, the schema is made anew, every row is copied into it
+    take        one transaction: what is there is renamed aside, the schema is made anew, every row is copied into it
 
 The schema's name is fixed, so a copy that is not yet fit needs another database. The place itself is the schema and not
 the database: other programs may live beside it there.
