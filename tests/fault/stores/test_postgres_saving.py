@@ -4,9 +4,12 @@ import asyncio
 import os
 import stat
 import subprocess
-import sys
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
+from typing import NamedTuple
+from unittest.mock import patch
 
 import psycopg
 import pytest
@@ -14,11 +17,18 @@ from tests.engines import postgresql
 from tests.unit.cli.exports import exported, ledger
 
 from tai_autonomics.application.transfer import Import
-from tai_autonomics.stores.postgres import PostgresStore, backup, migrating, replacing
+from tai_autonomics.cli.app import run
+from tai_autonomics.stores.postgres import PostgresStore, backup, migrating, replacing, statements
 from tai_autonomics.stores.postgres.connections import Connection, child_connection
 
 PASSWORD = "s3cret-and-%2F-strange"
 NOTHING = "SELECT 1 FROM pg_database WHERE datname LIKE 'tai\\_beside\\_%'"
+
+
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 class Store:
@@ -42,15 +52,18 @@ class Store:
     def execute(self, statement: str) -> list[tuple]:
         return self.cluster.execute(statement, self.database)
 
-    def tai(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "tai_autonomics", *arguments, "--data-dir", str(self.folder)],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-            env={**os.environ, "STORE_URL": self.url, **environ},
-        )
+    def tai(self, *arguments: str, **environ: str) -> Done:
+        """The command line, in this process: it is started many times here."""
+        out, err = TextIOWrapper(BytesIO(), "utf-8"), TextIOWrapper(BytesIO(), "utf-8")
+        with (
+            patch.dict(os.environ, {"STORE_URL": self.url, "TAI_DATA_DIR": str(self.folder), **environ}),
+            redirect_stdout(out),
+            redirect_stderr(err),
+        ):
+            status = run(arguments)
+            out.flush()
+            err.flush()
+        return Done(status, out.buffer.getvalue().decode(), err.buffer.getvalue().decode())
 
     def heads(self) -> list[tuple]:
         return self.execute("SELECT tenant, seq FROM tai.heads ORDER BY tenant")
@@ -172,15 +185,13 @@ def test_a_broken_chain_takes_nobodys_place(store: Store) -> None:
 
 
 def test_a_session_of_the_service_or_its_pooler_keeps_a_restore_off(saved: Store) -> None:
-    for url in (f"{saved.url}?application_name=pooler", saved.cluster.url(saved.database)):
-        name = "pooler" if "pooler" in url else "tai-autonomics"
+    assert saved.tai("backup", "--erasures-only", "-q").returncode == 0
+    sessions = ((saved.url, "pooler", "--replace"), (saved.cluster.url(saved.database), "tai-autonomics", "--in-place"))
+    for url, name, option in sessions:
         with psycopg.connect(url, application_name=name):
-            for command in (("restore", "--replace"), ("restore", "--in-place")):
-                if command[1] == "--in-place":
-                    saved.tai("backup", "--erasures-only")
-                done = saved.tai(*command)
-                assert done.returncode == 69
-                assert f"others are connected to the store: {name} (1). Stop the service" in done.stderr
+            done = saved.tai("restore", option)
+        assert done.returncode == 69
+        assert f"others are connected to the store: {name} (1). Stop the service" in done.stderr
     with psycopg.connect(saved.cluster.url(saved.database), application_name="somebody's psql"):
         assert saved.tai("backup", "drill", "-q").returncode == 0
         assert saved.tai("restore", "--replace", "-q").returncode == 0
@@ -205,12 +216,10 @@ def test_what_a_killed_drill_left_behind_goes_with_the_next(saved: Store) -> Non
 
 
 def test_one_restore_or_drill_is_under_way_at_a_time(saved: Store) -> None:
-    async def held() -> None:
-        async with replacing.hold(saved.url):
-            done = await asyncio.to_thread(saved.tai, "backup", "drill")
-            assert (done.returncode, "another restore or drill is under way" in done.stderr) == (69, True)
-
-    asyncio.run(held())
+    with psycopg.connect(saved.url, autocommit=True, application_name="another drill") as other:
+        other.execute(statements.LOCK_SAVING)
+        done = saved.tai("backup", "drill")
+        assert (done.returncode, "another restore or drill is under way" in done.stderr) == (69, True)
 
 
 def test_a_copy_is_of_one_moment_however_much_is_written_while_it_is_made(

@@ -24,7 +24,7 @@ from tai_autonomics.stores.postgres.connections import Connection, check_committ
 
 RESTORE_JOBS: Final = 2
 """Tables and indexes that pg_restore makes at once."""
-GONE_SECONDS_MAX: Final = 3.0
+GONE_SECONDS_MAX: Final = 1.0
 """How long a session that was closed may still be seen."""
 LOOK_SECONDS: Final = 0.05
 
