@@ -18,6 +18,7 @@ from tests.unit.cli.exports import exported, ledger
 
 from tai_autonomics.application.transfer import Import
 from tai_autonomics.cli.app import run
+from tai_autonomics.errors import StoreUnavailable
 from tai_autonomics.stores.postgres import PostgresStore, backup, migrating, replacing, statements
 from tai_autonomics.stores.postgres.connections import Connection, child_connection
 
@@ -246,21 +247,35 @@ def test_a_copy_is_of_one_moment_however_much_is_written_while_it_is_made(
     assert asyncio.run(brought_back()) == 62
 
 
+async def taken(saved: Store) -> None:
+    """The place, by what is not even verified."""
+    async with replacing.hold(saved.url) as place, place.beside("x") as url:
+        await replacing.fill(url, next((saved.folder / "backups").glob("*.dump")))
+        await place.take(url, aside="tai_replaced_x", replace=True)
+
+
+def test_a_service_that_starts_while_a_restore_is_under_way_keeps_it_off(saved: Store) -> None:
+    with (
+        psycopg.connect(saved.url, application_name="just started"),
+        pytest.raises(StoreUnavailable, match=r"just started \(1\)"),
+    ):
+        asyncio.run(taken(saved))
+    assert saved.heads() == [("acme", 60), ("bob", 2)]
+
+
 def test_a_restore_that_cannot_take_its_place_leaves_what_was_there(
     saved: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def taken() -> None:
-        async with replacing.hold(saved.url) as place, place.beside("x") as url:
-            await replacing.fill(url, next((saved.folder / "backups").glob("*.dump")))
-            await place.take(url, aside="tai_replaced_x", replace=True)
+    analyze = replacing.analyze
 
-    async def stop(_: Connection) -> None:
-        raise psycopg.OperationalError("the disk is full")
+    async def stop_at_the_end(connection: Connection) -> None:
+        if connection.info.dbname == saved.database:
+            raise psycopg.OperationalError("the disk is full")
+        await analyze(connection)
 
-    monkeypatch.setattr(replacing, "analyze", stop)
-    with pytest.raises(Exception, match="the disk is full"):
-        asyncio.run(taken())
-    monkeypatch.undo()
+    monkeypatch.setattr(replacing, "analyze", stop_at_the_end)
+    with pytest.raises(StoreUnavailable, match="the disk is full"):
+        asyncio.run(taken(saved))
     assert saved.heads() == [("acme", 60), ("bob", 2)]
     assert saved.execute("SELECT 1 FROM pg_namespace WHERE nspname = 'tai_replaced_x'") == []
 
