@@ -36,9 +36,9 @@ def environ_of(data_dir: Path) -> dict[str, str]:
             raise ValueError(f"TAI_TEST_STORE is {other!r}: it must be sqlite, postgresql or firestore")
 
 
-async def opened(data_dir: Path) -> Store:
-    """To read, beside a running service or after it."""
-    environ = {**environ_of(data_dir), "TAI_DATA_DIR": str(data_dir)}
+async def opened(data_dir: Path, environ: dict[str, str] | None = None) -> Store:
+    """To read, beside a running service or after it; the data directory's own store, or what `environ` names."""
+    environ = {**(environ or environ_of(data_dir)), "TAI_DATA_DIR": str(data_dir)}
     return await open_store(Settings.load(environ).settings, read_only=True)
 
 
