@@ -4,20 +4,21 @@ import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from tai_autonomics.application.importing import Import, Imported
 from tai_autonomics.application.ports import Store
-from tai_autonomics.application.transfer import TENANTS_PAGE, Import, Imported, export
+from tai_autonomics.application.transfer import TENANTS_PAGE, export, read_ahead
 from tai_autonomics.application.transfer import tenants as all_tenants
 from tai_autonomics.cli.progress import Tell
 from tai_autonomics.domain.identifiers import parse_tenant_id
 from tai_autonomics.errors import NotCanonical, Unknown
 from tai_autonomics.ledger.records import Head
 
-BATCH_LINES: Final = 500
+BATCH_LINES: Final = 5_000
 TELL_LINES: Final = 500
 
 
@@ -102,12 +103,13 @@ async def export_to(store: Store, tenants: Iterable[str], file: BinaryIO, tell: 
     """
     done = 0
     named: set[str] = set()
-    for tenant in tenants:
-        async for line in export(store, tenant, named=named):
-            file.write(line)
-            done += 1
-            if done % TELL_LINES == 0:
-                tell(done)
+    async with aclosing(read_ahead(store, tenants)) as ledgers:
+        async for tenant, first in ledgers:
+            async for line in export(store, tenant, named=named, first=first):
+                file.write(line)
+                done += 1
+                if done % TELL_LINES == 0:
+                    tell(done)
     return done
 
 

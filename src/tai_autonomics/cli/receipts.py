@@ -18,7 +18,7 @@ from tai_autonomics.cli.tree import group
 from tai_autonomics.domain.identifiers import parse_tenant_id
 
 if TYPE_CHECKING:
-    from tai_autonomics.application.transfer import Imported
+    from tai_autonomics.application.importing import Imported
 
 LIST_LIMIT: Final = 100
 SEQ_MAX: Final = 2**53 - 1
