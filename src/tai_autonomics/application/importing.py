@@ -18,7 +18,7 @@ from tai_autonomics.application.codec import STATE_VERSION, due_rows, events_of,
 from tai_autonomics.application.ports import Store
 from tai_autonomics.domain.decider import fold
 from tai_autonomics.domain.tenant import INITIAL_STATE, Event, PartErased, TenantState, evolve
-from tai_autonomics.errors import BrokenChain, StoreUnavailable
+from tai_autonomics.errors import BrokenChain, NotCanonical, StoreUnavailable
 from tai_autonomics.ledger.chain import Chain
 from tai_autonomics.ledger.lines import Line, parse_line
 from tai_autonomics.ledger.receipt import Body, indexed, read
@@ -79,6 +79,7 @@ class Import:
         self._open: dict[str, _Inflow] = {}
         self._came: dict[str, bytes] = {}
         """The plans files of these lines, by digest."""
+        self._lines = 0
         self._newest = ("", "")
         """Time and policy of the newest receipt of these lines."""
 
@@ -86,10 +87,10 @@ class Import:
         """
         Verify some lines and then store them, all of them or none; how many. More lines are fewer, larger appends.
 
-        Raises BrokenChain, NotCanonical, LedgerNewerThanCode, StoreUnavailable, after which this import is of no more
-        use; another one starts again from the first line.
+        Raises BrokenChain, NotCanonical (which says the line), LedgerNewerThanCode, StoreUnavailable, after which this
+        import is of no more use; another one starts again from the first line.
         """
-        parsed = [(line, read(line.body)) for line in map(parse_line, lines)]
+        parsed = [self._parsed(text) for text in lines]
         await self._meet(
             [tenant for tenant in dict.fromkeys(m["tenant"] for _, m in parsed) if tenant not in self._open]
         )
@@ -101,6 +102,14 @@ class Import:
         await self._keep((members, line.plans) for line, members in parsed if line.plans is not None)
         await self._flush(touched.values())
         return len(parsed)
+
+    def _parsed(self, text: bytes) -> tuple[Line, Body]:
+        self._lines += 1
+        try:
+            line = parse_line(text)
+            return line, read(line.body)
+        except NotCanonical as error:
+            raise NotCanonical(f"line {self._lines}: {error}") from error
 
     async def close(self) -> tuple[Imported, ...]:
         """What was imported, by ledger; the heads are read back from the store and compared."""

@@ -102,16 +102,21 @@ async def read_ahead(store: Store, tenants: Iterable[str]) -> AsyncGenerator[tup
 
 
 async def export(
-    store: Store, tenant: str, *, named: set[str] | None = None, first: Page | None = None
+    store: Store,
+    tenant: str,
+    *,
+    named: set[str] | None = None,
+    first: Page | None = None,
+    written: Chain | None = None,
 ) -> AsyncIterator[bytes]:
     """
     A ledger's lines, verified on their way out. Raises BrokenChain.
 
     `named` holds the digests of the plans files that lines before these brought along, and takes those of these;
-    `first` is a first page that was read.
+    `first` is a first page that was read; `written` is how far lines before these have come.
     """
-    chain, named = Chain(tenant), set() if named is None else named
-    async for receipt, parts in stored(store, tenant, first=first):
+    chain, named = written or Chain(tenant), set() if named is None else named
+    async for receipt, parts in stored(store, tenant, after=chain.seq, first=first):
         policy = chain.extend(receipt.body, hash=receipt.hash, parts=parts)["policy"]
         plans = None
         if policy not in named:
