@@ -199,8 +199,15 @@ class Quarantined(Struct, frozen=True, kw_only=True, gc=False):
     payload: bytes
 
 
+RECEIPTS_PER_TENANT: Final = 500
+"""
+What every store takes of one tenant in one append. Where its bounds ask for fewer, they do so for the other tenants
+that wait meanwhile.
+"""
+
+
 class StoreBounds(Struct, frozen=True):
-    """What one `append` takes of one tenant, and how many appends may be under way at once."""
+    """What one `append` should carry of one tenant, and how many appends may be under way at once."""
 
     receipts_per_tenant_max: int
     bytes_per_tenant_max: int
