@@ -36,9 +36,32 @@ def environ_of(data_dir: Path) -> dict[str, str]:
             raise ValueError(f"TAI_TEST_STORE is {other!r}: it must be sqlite, postgresql or firestore")
 
 
-async def opened(data_dir: Path) -> Store:
-    """To read, beside a running service or after it."""
-    environ = {**environ_of(data_dir), "TAI_DATA_DIR": str(data_dir)}
+def lose(data_dir: Path) -> None:
+    """The store, as if its disk were gone; an empty place is left."""
+    match STORE:
+        case "sqlite":
+            for name in ("tai.db", "tai.db-wal", "tai.db-shm"):
+                (data_dir / name).unlink(missing_ok=True)
+        case "postgresql":
+            _execute(data_dir, "DROP SCHEMA tai CASCADE")
+
+
+def holds(data_dir: Path, text: str) -> bool:
+    """Whether a part with the text is in the store."""
+    if STORE == "sqlite":
+        return text.encode() in (data_dir / "tai.db").read_bytes()
+    return bool(
+        _execute(data_dir, f"SELECT 1 FROM tai.parts WHERE position('{text}' IN convert_from(text, 'UTF8')) > 0")
+    )
+
+
+def _execute(data_dir: Path, statement: str) -> list[tuple]:
+    return _cluster().execute(statement, environ_of(data_dir)["STORE_URL"].rpartition("/")[2])
+
+
+async def opened(data_dir: Path, environ: dict[str, str] | None = None) -> Store:
+    """To read, beside a running service or after it; the data directory's own store, or what `environ` names."""
+    environ = {**(environ or environ_of(data_dir)), "TAI_DATA_DIR": str(data_dir)}
     return await open_store(Settings.load(environ).settings, read_only=True)
 
 

@@ -4,21 +4,28 @@ import asyncio
 import itertools
 import json
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import httpx
 import pytest
+from tests.journey import stores
 from tests.journey.ledgers import exported
 from tests.journey.service import Service
-from tests.journey.test_command_line import documents, tai
+from tests.journey.test_command_line import documents
+from tests.journey.test_command_line import tai as command
 
 from tai_autonomics.ledger.chain import verify
 
-pytestmark = pytest.mark.embedded
+pytestmark = pytest.mark.skipif(stores.STORE == "firestore", reason="saved by its own means: test_saving_firestore.py")
 
 TENANTS = [f"tenant-{number}" for number in range(6)]
 SENDERS = 12
 ANSWERS_BEFORE = 200
+
+
+def tai(data_dir: Path, *arguments: str | Path) -> CompletedProcess[str]:
+    return command(*arguments, "--data-dir", data_dir, **stores.environ_of(data_dir))
 
 
 def granted(service: Service) -> None:
@@ -52,7 +59,7 @@ async def backed_up_under_load_and_killed(service: Service) -> tuple[dict[str, s
         senders = [asyncio.create_task(sender(client)) for _ in range(SENDERS)]
         await enough.wait()
         before = dict(answered)
-        (made,) = documents(await asyncio.to_thread(tai, "backup", "--json", "--data-dir", service.data_dir))
+        (made,) = documents(await asyncio.to_thread(tai, service.data_dir, "backup", "--json"))
         assert len(answered) > len(before), "the service answered on beside the backup"
         service.kill()
         await asyncio.gather(*senders)
@@ -60,12 +67,11 @@ async def backed_up_under_load_and_killed(service: Service) -> tuple[dict[str, s
 
 
 def test_what_was_answered_before_a_backup_under_load_is_there_after_a_kill_and_a_restore(tmp_path: Path) -> None:
-    service, place = Service(tmp_path), ("--data-dir", tmp_path)
+    service = Service(tmp_path)
     granted(service.start())
     before, made = asyncio.run(backed_up_under_load_and_killed(service))
-    for name in ("tai.db", "tai.db-wal", "tai.db-shm"):
-        (tmp_path / name).unlink(missing_ok=True)
-    (restored,) = documents(tai("restore", "--json", *place))
+    stores.lose(tmp_path)
+    (restored,) = documents(tai(tmp_path, "restore", "--json"))
     assert (restored["ledgers"], restored["receipts"]) == (len(TENANTS), made["receipts"])
 
     with service, service.client() as client:
@@ -90,20 +96,56 @@ def test_what_was_answered_before_a_backup_under_load_is_there_after_a_kill_and_
 
 
 def test_a_part_that_was_erased_after_a_backup_stays_erased_when_that_backup_is_restored(tmp_path: Path) -> None:
-    place = ("--data-dir", tmp_path)
     with Service(tmp_path) as service:
         granted(service)
-        (older,) = documents(tai("backup", "--json", *place))
+        (older,) = documents(tai(tmp_path, "backup", "--json"))
         with service.client() as client:
             for tenant in TENANTS:
                 erasure = client.post(f"/v1/tenants/{tenant}/erasures", json={"seq": 1, "part": "metadata"})
                 assert erasure.status_code == 200, erasure.text
-        documents(tai("backup", "--json", *place))
+        documents(tai(tmp_path, "backup", "--json"))
         service.kill()
-    (tmp_path / "tai.db").unlink()
-    (restored,) = documents(tai("restore", older["manifest"], "--json", *place))
+    stores.lose(tmp_path)
+    (restored,) = documents(tai(tmp_path, "restore", older["manifest"], "--json"))
     assert restored["erased"] == len(TENANTS)
-    assert "Zoë".encode() not in (tmp_path / "tai.db").read_bytes()
-    assert tai("receipts", "verify", "-q", *place).returncode == 0
-    (drilled,) = documents(tai("backup", "drill", "--json", *place))
+    assert not stores.holds(tmp_path, "Zoë")
+    assert tai(tmp_path, "receipts", "verify", "-q").returncode == 0
+    (drilled,) = documents(tai(tmp_path, "backup", "drill", "--json"))
     assert drilled["met"]
+
+
+def test_a_part_that_was_erased_after_the_last_backup_stays_erased_where_backups_have_a_directory(
+    tmp_path: Path,
+) -> None:
+    kept = tmp_path / "kept"
+    with Service(tmp_path, environ={"TAI_BACKUPS_DIR": str(kept)}) as service:
+        granted(service)
+        documents(tai(tmp_path, "backup", "--json", "--backups", kept))
+        with service.client() as client:
+            for tenant in TENANTS:
+                erasure = client.post(f"/v1/tenants/{tenant}/erasures", json={"seq": 1, "part": "metadata"})
+                assert erasure.status_code == 200, erasure.text
+        service.kill()
+    stores.lose(tmp_path)
+    (restored,) = documents(tai(tmp_path, "restore", "--json", "--backups", kept))
+    assert restored["erased"] == len(TENANTS)
+    assert not stores.holds(tmp_path, "Zoë")
+
+
+def test_nothing_is_restored_while_a_service_runs_and_all_of_it_afterwards(tmp_path: Path) -> None:
+    with Service(tmp_path) as service:
+        granted(service)
+        documents(tai(tmp_path, "backup", "--json"))
+        refused = tai(tmp_path, "restore", "--replace")
+        assert (refused.returncode, refused.stdout) == (69, "")
+        with service.client() as client:
+            grant = {"tenant_id": TENANTS[0], "entitlement_id": "ent_1", "action": "verify"}
+            assert client.post("/marketplace", json=grant).status_code == 200
+    (restored,) = documents(tai(tmp_path, "restore", "--replace", "--json"))
+    assert restored["aside"]
+    with service, service.client() as client:
+        receipts = client.get(f"/v1/tenants/{TENANTS[0]}/receipts").json()["items"]
+        assert [receipt["receipt"]["events"][0]["type"] for receipt in receipts] == [
+            "EntitlementGranted",
+            "LedgerRestored",
+        ]

@@ -15,6 +15,7 @@ from tai_autonomics.domain.actions import Action
 from tai_autonomics.domain.actions import Target as Target  # an actuator imports it from here
 from tai_autonomics.ledger.records import (
     Append,
+    Erased,
     Head,
     Leased,
     Ledger,
@@ -83,6 +84,10 @@ class Store(Protocol):
 
     async def parts(self, tenant: str, first: int, last: int) -> tuple[Part, ...]:
         """The parts of receipts first..last that still exist, in order of (seq, name)."""
+        ...
+
+    async def erased(self) -> tuple[Erased, ...]:
+        """Every part that an append took away, each once: all of them, for the list that is kept with backups."""
         ...
 
     async def lease(self, limit: int, seconds: float, now: str | None = None) -> tuple[Leased, ...]:

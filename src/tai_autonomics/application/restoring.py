@@ -15,8 +15,9 @@ from msgspec import Struct
 from tai_autonomics.application.codec import request_digest
 from tai_autonomics.application.corridor import Answer, Corridor, Submission
 from tai_autonomics.application.ports import Store
-from tai_autonomics.application.transfer import TENANTS_PAGE, stored, tenants
+from tai_autonomics.application.transfer import TENANTS_PAGE, stored
 from tai_autonomics.domain.tenant import Command, Erase, Restore
+from tai_autonomics.errors import BrokenBackup
 from tai_autonomics.ledger.chain import Chain
 from tai_autonomics.ledger.records import Erased, Head
 
@@ -38,18 +39,19 @@ class Restoring:
         self._store, self._corridor = store, corridor
         self._by, self._timeout_seconds = by, timeout_seconds
 
-    async def run(self, erased: Collection[Erased], verified: Callable[[int], None]) -> Fit:
+    async def run(self, restoration: str, erased: Collection[Erased], verified: Callable[[int], None]) -> Fit:
         """
         Verify, announce, erase, in this order; `verified` is told how many receipts are.
 
-        Raises BrokenChain before anything is written, and Unavailable.
+        May be repeated where it was cut short: of one `restoration` every ledger says once that it was restored.
+        Raises BrokenChain and BrokenBackup before anything is written, and Unavailable.
         """
         ledgers, receipts = 0, 0
         async for head in self._verified(verified):
             ledgers, receipts = ledgers + 1, receipts + head.seq
         async for page in self._pages():
             heads = await self._store.heads(page)
-            await asyncio.gather(*(self._announce(tenant, head) for tenant, head in heads.items()))
+            await asyncio.gather(*(self._announce(restoration, tenant, head) for tenant, head in heads.items()))
         gone = 0
         for each in erased:
             gone += await self._erase(each)
@@ -58,14 +60,17 @@ class Restoring:
 
     async def _verified(self, verified: Callable[[int], None]) -> AsyncIterator[Head]:
         done = 0
-        async for tenant in tenants(self._store):
-            chain = Chain(tenant)
-            async for receipt, parts in stored(self._store, tenant):
-                chain.extend(receipt.body, hash=receipt.hash, parts=parts)
-                done += 1
-                if done % TELL_RECEIPTS == 0:
-                    verified(done)
-            yield chain.close().head
+        async for page in self._pages():
+            heads = await self._store.heads(page)
+            for tenant in page:
+                chain = Chain(tenant)
+                async for receipt, parts in stored(self._store, tenant):
+                    chain.extend(receipt.body, hash=receipt.hash, parts=parts)
+                    done += 1
+                    if done % TELL_RECEIPTS == 0:
+                        verified(done)
+                _check_moment(tenant, heads.get(tenant), last := chain.close().head)
+                yield last
 
     async def _pages(self) -> AsyncIterator[tuple[str, ...]]:
         after = ""
@@ -73,11 +78,11 @@ class Restoring:
             yield page
             after = page[-1]
 
-    async def _announce(self, tenant: str, head: Head) -> None:
-        asked = {"operation": "restore", "ledger": head.ledger, "seq": head.seq, "hash": head.hash}
-        await self._submit(
-            tenant, Restore(head.ledger, head.seq, head.hash), f"restore:{head.seq}:{head.hash}", request_digest(asked)
-        )
+    async def _announce(self, restoration: str, tenant: str, head: Head) -> None:
+        # Not the head: it moves with the first answer.
+        asked = {"operation": "restore", "restoration": restoration}
+        command = Restore(head.ledger, head.seq, head.hash)
+        await self._submit(tenant, command, f"restore:{restoration}", request_digest(asked))
 
     async def _erase(self, erased: Erased) -> bool:
         """Whether there was something to erase; the receipt must be the same, not one that took its place."""
@@ -102,3 +107,10 @@ class Restoring:
             request=request,
         )
         return await self._corridor.submit(submission, timeout_seconds=self._timeout_seconds)
+
+
+def _check_moment(tenant: str, head: Head | None, last: Head) -> None:
+    """Raises BrokenBackup where a copy holds a ledger's head of another moment than its receipts."""
+    if head != last:
+        named = "no receipt" if head is None else f"receipt {head.seq}"
+        raise BrokenBackup(f"{tenant}: the last receipt is {last.seq}, its head names {named}: not of one moment")

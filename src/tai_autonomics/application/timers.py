@@ -20,6 +20,8 @@ from tai_autonomics.errors import Overloaded, Unavailable
 LEASE_SECONDS: Final = 10.0
 """A row whose tenant could not be decided by then is handed out again."""
 LEASED_MAX: Final = 500
+AHEAD_MAX: Final = 10_000
+"""Rows that wait for this instance's clock; one beyond them waits for the end of its lease."""
 
 
 class Timers:
@@ -38,6 +40,8 @@ class Timers:
         self._store, self._corridor, self._executor = store, corridor, executor
         self._clock, self._observer = clock, observer
         self._poll_seconds = poll_seconds
+        self._ahead: list[tuple[str, str]] = []
+        """When a leased row is due, and its tenant: our clock may be behind the store's, and yet have to come there."""
 
     async def run(self) -> None:
         while True:
@@ -50,15 +54,20 @@ class Timers:
 
     async def wake_due(self) -> int:
         """Wake the tenants of the rows that are due, and say how many rows there were."""
+        now = self._clock.now()
         # Where instances share a store, its clock says what is due: theirs may differ by seconds.
-        now = None if self._store.shared else self._clock.now()
-        rows = await self._store.lease(LEASED_MAX, LEASE_SECONDS, now)
+        rows = await self._store.lease(LEASED_MAX, LEASE_SECONDS, None if self._store.shared else now)
         for row in rows:
             if row.due.kind == ATTEMPT:
                 self._executor.take(row.tenant, row.due)
-        for tenant in {row.tenant for row in rows if row.due.kind != ATTEMPT}:
-            try:
-                self._corridor.wake(tenant)
-            except Overloaded as error:
-                self._observer.failed("timers", error)
+        leased = [*self._ahead, *((row.due.due, row.tenant) for row in rows if row.due.kind != ATTEMPT)]
+        self._ahead = [(due, tenant) for due, tenant in leased if due > now][:AHEAD_MAX]
+        for tenant in {tenant for due, tenant in leased if due <= now}:
+            self._wake(tenant)
         return len(rows)
+
+    def _wake(self, tenant: str) -> None:
+        try:
+            self._corridor.wake(tenant)
+        except Overloaded as error:
+            self._observer.failed("timers", error)

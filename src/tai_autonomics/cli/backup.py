@@ -1,6 +1,12 @@
-"""`backup`: copy the embedded store while it serves; `backup drill`: see whether that copy would do."""
+"""
+`backup`: copy the store while it serves.
 
-from typing import Annotated, Final
+`backup drill` shows whether that copy would do; `backup prune` deletes those that are not needed any more.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 import typer
@@ -11,11 +17,14 @@ from tai_autonomics.cli.output import Output, counted, fail
 from tai_autonomics.cli.progress import progress
 from tai_autonomics.cli.statuses import EPILOG, ExitStatus
 
+if TYPE_CHECKING:
+    from tai_autonomics.settings import Settings
+
 RTO_SECONDS: Final = 3_600.0
 RPO_SECONDS: Final = 900.0
 
 app = typer.Typer(
-    help="Copy the embedded store, while it serves, into a directory of backups.",
+    help="Copy the store, while it serves, into a directory of backups.",
     epilog=EPILOG,
     invoke_without_command=True,
     add_completion=False,
@@ -28,19 +37,41 @@ app = typer.Typer(
 def backup(
     context: typer.Context,
     backups: Backups = None,
+    erasures_only: Annotated[
+        bool,
+        typer.Option("--erasures-only", help="Copy nothing: bring the list of erasures up to date, for any store."),
+    ] = False,
     store: StoreUrl = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Copy the embedded store, while it serves, into a directory of backups; keys and tokens are not in it."""
+    """Copy the store, while it serves, into a directory of backups; keys and tokens are not in it."""
     if context.invoked_subcommand is not None:
         return
+    output, settings = Output(json=as_json, quiet=quiet), settings_of(store=store, data_dir=data_dir)
+    directory = backups_of(backups, settings)
+    if erasures_only:
+        _list_erasures(settings, directory, output)
+    else:
+        _back_up(settings, directory, output)
+
+
+def _list_erasures(settings: "Settings", directory: Path, output: Output) -> None:
+    from tai_autonomics.cli import saving
+
+    named, listed = complete(saving.list_erasures(settings, directory))
+    output.show(
+        {"directory": str(directory), "named": named, "erasures": listed},
+        f"{directory}: {counted(listed, 'erasure')} on the list; the store names {named:,}",
+    )
+
+
+def _back_up(settings: "Settings", directory: Path, output: Output) -> None:
     from tai_autonomics.cli.saving import back_up
 
-    output, settings = Output(json=as_json, quiet=quiet), settings_of(store=store, data_dir=data_dir)
-    with progress("copying", total=100, unit="percent", shown=not quiet) as tell:
-        made = back_up(settings, backups_of(backups, settings), lambda done, pages: tell(100 * done // max(pages, 1)))
+    with progress("copying", total=100, unit="percent", shown=not output.quiet) as tell:
+        made = complete(back_up(settings, directory, lambda done, pages: tell(100 * done // max(pages, 1))))
     content = made.content
     output.show(
         {
@@ -94,3 +125,33 @@ def drill(
         return ExitStatus.YES
     fail("missed: " + ("the restore took too long" if done.rto_seconds > rto else "the newest backup is too old"))
     return ExitStatus.WRONG
+
+
+@app.command(epilog=EPILOG)
+def prune(
+    keep: Annotated[
+        int | None, typer.Option("--keep", metavar="N", min=1, help="Keep the newest N, whatever their age.")
+    ] = None,
+    keep_days: Annotated[
+        int | None, typer.Option("--keep-days", metavar="N", min=1, help="Keep those of the last N days.")
+    ] = None,
+    backups: Backups = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Delete older backups: what neither option keeps. Never the newest, never the list of erasures."""
+    from tai_autonomics.cli import saving, shelf
+
+    if keep is None and keep_days is None:
+        raise typer.BadParameter("say what to keep: --keep N, --keep-days N, or both")
+    output, settings = Output(json=as_json, quiet=quiet), settings_of(store=None, data_dir=data_dir)
+    directory = backups_of(backups, settings)
+    age = None if keep_days is None else timedelta(days=keep_days)
+    outdated = saving.outdated(directory, keep=keep or 1, age=age)
+    kept = len(shelf.every(directory)) - len(outdated)
+    shelf.prune(directory, outdated)
+    output.show(
+        {"deleted": [str(each) for each in outdated], "kept": kept},
+        f"{directory}: deleted {counted(len(outdated), 'backup')}, kept {kept:,}",
+    )

@@ -1,6 +1,7 @@
 """Verify and replay, ledger by ledger; each result is told as it becomes known."""
 
 import time
+from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,14 +60,16 @@ async def verify_store(
         total = sum(head.seq for head in found.values())
         done = 0
         with progress("verifying", total=total, unit="receipts", shown=not output.quiet) as tell:
-            for tenant, head in found.items():
-                try:
-                    verified = await verify_stored(store, tenant, trusted.get(tenant), partial(_further, tell, done))
-                except BrokenChain as error:
-                    status = _broken(error, output)
-                else:
-                    _verified(verified, output)
-                done += head.seq
+            async with aclosing(transfer.read_ahead(store, found)) as ledgers:
+                async for tenant, first in ledgers:
+                    further = partial(_further, tell, done)
+                    try:
+                        verified = await verify_stored(store, tenant, first, trusted.get(tenant), further)
+                    except BrokenChain as error:
+                        status = _broken(error, output)
+                    else:
+                        _verified(verified, output)
+                    done += found[tenant].seq
     return status if found else _nothing_to_say("the store")
 
 
@@ -92,19 +95,20 @@ async def replay_store(settings: "Settings", tenants: list[str] | None, output: 
         total = sum(head.seq for head in found.values())
         done = 0
         with progress("replaying", total=total, unit="receipts", shown=not output.quiet) as tell:
-            for tenant, head in found.items():
-                statuses.add(await _replay(store, tenant, output))
-                done += head.seq
-                tell(done)
+            async with aclosing(transfer.read_ahead(store, found)) as ledgers:
+                async for tenant, first in ledgers:
+                    statuses.add(await _replay(store, tenant, first, output))
+                    done += found[tenant].seq
+                    tell(done)
     if not found:
         return _nothing_to_say("the store")
     # What is known to be wrong outweighs what nobody can tell.
     return next(status for status in (ExitStatus.WRONG, ExitStatus.UNCLEAR, ExitStatus.YES) if status in statuses)
 
 
-async def _replay(store: Store, tenant: str, output: Output) -> ExitStatus:
+async def _replay(store: Store, tenant: str, first: transfer.Page, output: Output) -> ExitStatus:
     try:
-        replayed = await transfer.replay(store, tenant)
+        replayed = await transfer.replay(store, tenant, first=first)
     except BrokenChain as error:
         return _broken(error, output)
     except LedgerNewerThanCode as error:

@@ -2,13 +2,16 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from msgspec import Raw, Struct
 
+from tai_autonomics.cli.output import fail
 from tai_autonomics.cli.served import Erased
 from tai_autonomics.errors import StoreUnavailable, Unknown
+from tai_autonomics.ledger.records import Erased as ErasedPart
 
 if TYPE_CHECKING:
     from tai_autonomics.settings import Settings
@@ -52,8 +55,19 @@ async def erase_here(settings: "Settings", tenant: str, *, seq: int, part: str, 
             ),
             timeout_seconds=settings.request_seconds_max,
         )
+        if settings.backups_dir is not None:
+            _note(settings.backups_dir, ErasedPart(tenant, seq, found.receipt.hash, part))
         clean = await house.store.journal_clean()
     return Erased(Raw(answer.receipt.body), answer.receipt.hash, "clean" if clean else "pending")
+
+
+def _note(directory: Path, erased: ErasedPart) -> None:
+    from tai_autonomics.wiring import erasures
+
+    try:
+        erasures.note(directory, erased)
+    except OSError as error:
+        fail(f"not on the list of erasures until the next backup: {error}")
 
 
 @asynccontextmanager

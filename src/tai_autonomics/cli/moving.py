@@ -1,24 +1,24 @@
-"""Ledgers out of a store and into one, as export lines; both sides verify."""
+"""Ledgers into a store, as export lines; files and heads that exports, imports and checks share."""
 
 import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from tai_autonomics.application.importing import Import, Imported
 from tai_autonomics.application.ports import Store
-from tai_autonomics.application.transfer import TENANTS_PAGE, Import, Imported, export
+from tai_autonomics.application.transfer import TENANTS_PAGE
 from tai_autonomics.application.transfer import tenants as all_tenants
-from tai_autonomics.cli.progress import Tell
 from tai_autonomics.domain.identifiers import parse_tenant_id
-from tai_autonomics.errors import NotCanonical, Unknown
+from tai_autonomics.errors import Unknown
 from tai_autonomics.ledger.records import Head
 
-BATCH_LINES: Final = 500
-TELL_LINES: Final = 500
+BATCH_LINES: Final = 5_000
+BATCH_BYTES: Final = 16 * 1024 * 1024
+"""Of an import: what is verified before any of it is stored; a line more may go over it."""
 
 
 @contextmanager
@@ -94,33 +94,26 @@ async def heads_named(store: Store, tenants: Sequence[str] | None) -> dict[str, 
     return await heads_of(store, named())
 
 
-async def export_to(store: Store, tenants: Iterable[str], file: BinaryIO, tell: Tell) -> int:
-    """
-    Write the tenants' ledgers, verified on their way out, and each plans file with the first receipt that names it.
-
-    How many receipts. Raises BrokenChain.
-    """
-    done = 0
-    named: set[str] = set()
-    for tenant in tenants:
-        async for line in export(store, tenant, named=named):
-            file.write(line)
-            done += 1
-            if done % TELL_LINES == 0:
-                tell(done)
-    return done
-
-
 async def import_from(store: Store, lines: Iterator[bytes]) -> tuple[Imported, ...]:
     """
     Verify the lines and append what the store lacks, batch by batch: what a failed import appended is kept.
 
     Raises BrokenChain, NotCanonical, LedgerNewerThanCode, StoreUnavailable.
     """
-    taking, taken = Import(store), 0
-    while batch := list(islice(lines, BATCH_LINES)):
-        try:
-            taken += await taking.take(batch)
-        except NotCanonical as error:
-            raise NotCanonical(f"lines {taken + 1} to {taken + len(batch)}: {error}") from error
+    taking = Import(store)
+    for batch in _batches(lines):
+        await taking.take(batch)
     return await taking.close()
+
+
+def _batches(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+    batch: list[bytes] = []
+    size = 0
+    for line in lines:
+        batch.append(line)
+        size += len(line)
+        if len(batch) == BATCH_LINES or size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

@@ -21,7 +21,7 @@ TokenFile = Annotated[
 ]
 Backups = Annotated[
     Path | None,
-    typer.Option("--backups", metavar="DIR", help="Where backups are kept; else DIR/backups. Better another disk."),
+    typer.Option("--backups", metavar="DIR", help="Where backups are kept; else TAI_BACKUPS_DIR, DIR/backups."),
 ]
 Tenant = Annotated[str, typer.Option("--tenant", "-t", metavar="TENANT", help="Whose ledger.")]
 Tenants = Annotated[
@@ -59,7 +59,7 @@ def settings_of(*, store: str | None, data_dir: Path | None) -> "Settings":
 
 def backups_of(directory: Path | None, settings: "Settings") -> Path:
     """Where backups are kept."""
-    return settings.data_dir / "backups" if directory is None else directory
+    return directory or settings.backups_dir or settings.data_dir / "backups"
 
 
 def warn(loaded: "Loaded") -> None:

@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
@@ -81,18 +81,65 @@ def redrive(
     Only while no service runs on the store. A running one delivers by itself what time can cure: tenants over their
     limit, conflicts, ledgers of a newer release, our own errors. It never does what was not understood.
     """
-    if (id is None) is not every:
-        raise typer.BadParameter("give an ID or --all")
+    _one_or_all(id, every)
     output, settings = Output(json=as_json, quiet=quiet), settings_of(store=store, data_dir=data_dir)
     marked = complete(_mark(settings, id))
     output.show({"marked": marked}, f"{counted(marked, 'message')} marked: the next start of the service delivers")
 
 
+@app.command(epilog=EPILOG)
+def discard(
+    id: Annotated[str | None, typer.Argument(metavar="ID", help="Which message.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every message.")] = False,
+    store: StoreUrl = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """
+    Drop a message, or all, for good: nobody will decide it. `show` it first, or keep what `show --json` prints.
+
+    On the embedded store only while no service runs.
+    """
+    _one_or_all(id, every)
+    output, settings = Output(json=as_json, quiet=quiet), settings_of(store=store, data_dir=data_dir)
+
+    async def work() -> int:
+        dropped = 0
+        async with _writing(settings, "discard needs the service stopped") as opened:
+            async for message in _every(opened) if id is None else _one(opened, id):
+                await opened.release_quarantined(message.id)
+                dropped += 1
+        return dropped
+
+    dropped = complete(work())
+    output.show({"discarded": dropped}, f"{counted(dropped, 'message')} discarded")
+
+
+def _one_or_all(id: str | None, every: bool) -> None:
+    if (id is None) is not every:
+        raise typer.BadParameter("give an ID or --all")
+
+
 async def _mark(settings: "Settings", id: str | None) -> int:
     """How many are due now. Raises Unknown, and StoreUnavailable while a service runs."""
     from tai_autonomics import wiring
-    from tai_autonomics.cli.stored import open_store
     from tai_autonomics.domain.moments import moment_of
+
+    now, marked = moment_of(wiring.SystemClock().now()), 0
+    hint = "redrive needs the service stopped; while it runs, it redrives by itself what time can cure"
+    async with _writing(settings, hint) as store:
+        async for message in _every(store) if id is None else _one(store, id):
+            await store.put_off_quarantined(message.id, reason=message.reason, redrives=0, redrive_at=now)
+            marked += 1
+    return marked
+
+
+@asynccontextmanager
+async def _writing(settings: "Settings", hint: str) -> "AsyncIterator[Store]":
+    """The store, to write to. Raises StoreUnavailable, with the hint, while a service holds it for itself."""
+    from tai_autonomics import wiring
+    from tai_autonomics.cli.stored import open_store
 
     # A reader first: a place without a store is not made into one.
     async with open_store(settings):
@@ -100,14 +147,9 @@ async def _mark(settings: "Settings", id: str | None) -> int:
     try:
         store = await wiring.open_store(settings)
     except StoreUnavailable as error:
-        hint = "redrive needs the service stopped; while it runs, it redrives by itself what time can cure"
         raise StoreUnavailable(f"{error} ({hint})") from error
-    now, marked = moment_of(wiring.SystemClock().now()), 0
     async with aclosing(store):
-        async for message in _every(store) if id is None else _one(store, id):
-            await store.put_off_quarantined(message.id, reason=message.reason, redrives=0, redrive_at=now)
-            marked += 1
-    return marked
+        yield store
 
 
 async def _every(store: "Store") -> "AsyncIterator[Quarantined]":

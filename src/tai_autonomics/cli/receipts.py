@@ -18,7 +18,7 @@ from tai_autonomics.cli.tree import group
 from tai_autonomics.domain.identifiers import parse_tenant_id
 
 if TYPE_CHECKING:
-    from tai_autonomics.application.transfer import Imported
+    from tai_autonomics.application.importing import Imported
 
 LIST_LIMIT: Final = 100
 SEQ_MAX: Final = 2**53 - 1
@@ -134,8 +134,9 @@ def export(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write ledgers as JSON Lines, verified on their way out."""
-    from tai_autonomics.cli.moving import export_to, heads_named, target
+    """Write ledgers as JSON Lines, verified on their way out. With -o: run it again to go on where one ended early."""
+    from tai_autonomics.cli.exporting import export_to, outlet
+    from tai_autonomics.cli.moving import heads_named
     from tai_autonomics.cli.stored import open_store
 
     output, settings = Output(json=as_json, quiet=quiet), settings_of(store=store, data_dir=data_dir)
@@ -147,8 +148,8 @@ def export(
             started = time.monotonic()
             found = await heads_named(opened, tenant)
             total = sum(head.seq for head in found.values())
-            with progress("exporting", total=total, unit="receipts", shown=shown) as tell, target(to_file) as file:
-                receipts = await export_to(opened, found, file, tell)
+            with progress("exporting", total=total, unit="receipts", shown=shown) as tell, outlet(to_file) as to:
+                receipts = await export_to(opened, found, to, tell)
             return len(found), receipts, time.monotonic() - started
 
     ledgers_, receipts, seconds = complete(work())

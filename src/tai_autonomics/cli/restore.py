@@ -1,8 +1,8 @@
-"""`restore`: bring the embedded store back from a backup."""
+"""`restore`: bring the store back from a backup."""
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -13,6 +13,9 @@ from tai_autonomics.cli.output import Output, counted, fail
 from tai_autonomics.cli.progress import progress
 from tai_autonomics.cli.statuses import EPILOG
 from tai_autonomics.cli.tree import group
+
+if TYPE_CHECKING:
+    from tai_autonomics.settings import Settings
 
 app = group()
 
@@ -26,24 +29,53 @@ def restore(
     over: Annotated[
         bool, typer.Option("--replace", help="Take the place of a store that holds receipts; it is moved aside.")
     ] = False,
+    in_place: Annotated[
+        bool,
+        typer.Option("--in-place", help="The engine's own means have brought the store back: make it fit as it is."),
+    ] = False,
     store: StoreUrl = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """
-    Bring the embedded store back from a backup, every chain verified; no service may run on it.
+    Bring the store back from a backup, every chain verified; no service may run on it.
 
     Each ledger's first receipt says that it was restored, and parts that were erased since are erased again. Until all
-    of that is done, nothing in the store's place has changed.
+    of that is done, nothing in the store's place has changed. A store that its engine's own means have brought back is
+    made fit by --in-place, which may be repeated when it was cut short.
     """
+    output, settings = Output(json=as_json, quiet=quiet), settings_of(store=store, data_dir=data_dir)
+    directory = backups_of(backups, settings)
+    if not in_place:
+        _restore(settings, manifest, directory, over=over, output=output)
+    elif manifest is not None or over:
+        raise typer.BadParameter("--in-place takes neither a MANIFEST nor --replace")
+    else:
+        _make_fit(settings, directory, output)
+
+
+def _make_fit(settings: "Settings", directory: Path, output: Output) -> None:
+    from tai_autonomics.cli import saving
+
+    started = time.monotonic()
+    with progress("verifying", total=None, unit="receipts", shown=not output.quiet) as tell:
+        fit = complete(saving.make_fit(settings, directory, tell=tell))
+    seconds = time.monotonic() - started
+    output.show(
+        {**msgspec.structs.asdict(fit), "seconds": round(seconds, 3)},
+        f"fit to serve: {counted(fit.ledgers, 'ledger')}, {counted(fit.receipts, 'receipt')}, every chain verified,"
+        f" in {seconds:.1f} s; {counted(fit.erased, 'part')} erased again",
+    )
+
+
+def _restore(settings: "Settings", manifest: Path | None, directory: Path, *, over: bool, output: Output) -> None:
     from tai_autonomics.cli import saving, shelf
 
     started = time.monotonic()
-    output, settings = Output(json=as_json, quiet=quiet), settings_of(store=store, data_dir=data_dir)
-    chosen = manifest or shelf.newest(backups_of(backups, settings))
+    chosen = manifest or shelf.newest(directory)
     total = shelf.read(chosen).receipts
-    with progress("verifying", total=total, unit="receipts", shown=not quiet) as tell:
+    with progress("verifying", total=total, unit="receipts", shown=not output.quiet) as tell:
         done = complete(saving.restore(settings, chosen, over=over, tell=tell, started=started))
     if done.unread is not None:
         fail(f"what was erased since the last backup in the store that was there is not known: {done.unread}")
@@ -53,7 +85,7 @@ def restore(
             "manifest": str(chosen),
             "time": done.content.time,
             **msgspec.structs.asdict(fit),
-            "aside": None if done.aside is None else str(done.aside),
+            "aside": done.aside,
             "seconds": round(done.seconds, 3),
         },
         f"{chosen}: restored {counted(fit.ledgers, 'ledger')}, {counted(fit.receipts, 'receipt')},"

@@ -1,9 +1,9 @@
 """
 Where backups are kept: for each a file and its manifest, and one list of every erasure so far.
 
-    tai-20261124T023000.123456Z.db     the copy
+    tai-20261124T023000.123456Z.db     the copy (of PostgreSQL: .dump)
     tai-20261124T023000.123456Z.json   its manifest, written last: without it there is no backup
-    erasures.jsonl                     survives the loss of the live store; only ever grows
+    erasures.jsonl                     the list (wiring/erasures.py); survives the loss of the live store
 """
 
 from collections.abc import Iterable
@@ -16,11 +16,9 @@ from msgspec import Struct
 
 from tai_autonomics.cli.moving import target
 from tai_autonomics.errors import BrokenBackup
-from tai_autonomics.ledger.records import Erased
 
 CHUNK_BYTES: Final = 1024 * 1024
 MANIFEST_BYTES_MAX: Final = 64 * 1024
-ERASURES: Final = "erasures.jsonl"
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
@@ -38,15 +36,24 @@ class Manifest(Struct, frozen=True, kw_only=True):
     sha256: str
 
 
+def make(directory: Path) -> None:
+    """The directory, for our eyes alone, where it is not there yet."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
 def name_of(time: str) -> str:
     """The name of a backup of that time, without a suffix; the order of names is the order of times."""
     return "tai-" + time.replace("-", "").replace(":", "")
 
 
+def every(directory: Path) -> list[Path]:
+    """The manifests of all backups, oldest first."""
+    return sorted(directory.glob("tai-*.json"))
+
+
 def newest(directory: Path) -> Path:
     """The manifest of the newest backup. Raises BrokenBackup when there is none."""
-    found = sorted(directory.glob("tai-*.json"))
-    if not found:
+    if not (found := every(directory)):
         raise BrokenBackup(f"{directory}: no backup is there")
     return found[-1]
 
@@ -84,25 +91,29 @@ def fetch(manifest: Path, content: Manifest, to: Path) -> None:
         while chunk := source.read(CHUNK_BYTES):
             found.update(chunk)
             copy.write(chunk)
-    if found.hexdigest() != content.sha256:
-        raise BrokenBackup(f"{file} is not the file that its manifest names: its SHA-256 is {found.hexdigest()}")
+    _compare(file, found.hexdigest(), content)
 
 
-def erasures(directory: Path) -> tuple[Erased, ...]:
-    """Every erasure so far, oldest first; none where there is no list. Raises BrokenBackup."""
-    file = directory / ERASURES
-    try:
-        text = file.read_bytes() if file.exists() else b""
-        return tuple(msgspec.json.decode(line, type=Erased) for line in text.splitlines())
-    except msgspec.DecodeError as error:
-        raise BrokenBackup(f"{file} is not a list of erasures: {error}") from error
+def checked(manifest: Path, content: Manifest) -> Path:
+    """The backup's file where it lies. Raises BrokenBackup when it is another one."""
+    file = manifest.with_name(content.file)
+    _compare(file, digest(file), content)
+    return file
 
 
-def add_erasures(directory: Path, more: Iterable[Erased]) -> tuple[Erased, ...]:
-    """The list, with those that it lacks added."""
-    before = erasures(directory)
-    every = tuple(dict.fromkeys((*before, *more)))
-    if every != before:
-        with target(directory / ERASURES) as file:
-            file.writelines(msgspec.json.encode(each) + b"\n" for each in every)
-    return every
+def _compare(file: Path, found: str, content: Manifest) -> None:
+    if found != content.sha256:
+        raise BrokenBackup(f"{file} is not the file that its manifest names: its SHA-256 is {found}")
+
+
+def prune(directory: Path, outdated: Iterable[Path]) -> None:
+    """
+    Delete these backups, never the newest; the list of erasures stays. Cut short, it may be repeated.
+
+    Raises BrokenBackup, OSError.
+    """
+    for manifest in outdated:
+        assert manifest != newest(directory), "the newest backup stays"
+        # The manifest last: without it nobody would know of the file.
+        manifest.with_name(read(manifest).file).unlink(missing_ok=True)
+        manifest.unlink()

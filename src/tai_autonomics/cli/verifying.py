@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tai_autonomics.application.ports import Store
-from tai_autonomics.application.transfer import stored
+from tai_autonomics.application.transfer import Page, stored
 from tai_autonomics.cli.output import counted
 from tai_autonomics.cli.progress import Tell
 from tai_autonomics.domain.identifiers import parse_tenant_id
@@ -115,11 +115,11 @@ def _went_on(error: BrokenChain) -> BrokenChain:
     )
 
 
-async def verify_stored(store: Store, tenant: str, trusted: str | None, tell: Tell) -> Verified:
-    """A ledger as the store has it now. Raises BrokenChain; step 8 when there is none."""
+async def verify_stored(store: Store, tenant: str, first: Page, trusted: str | None, tell: Tell) -> Verified:
+    """A ledger as the store has it now, its `first` page read already. Raises BrokenChain; step 8 for none."""
     chain = Chain(tenant)
     passed = False
-    async for receipt, parts in stored(store, tenant):
+    async for receipt, parts in stored(store, tenant, first=first):
         chain.extend(receipt.body, hash=receipt.hash, parts=parts)
         passed = passed or receipt.hash == trusted
         if chain.receipts % TELL_LINES == 0:

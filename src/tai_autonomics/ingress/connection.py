@@ -11,7 +11,7 @@ the size of a header, nor the time that it may take, nor readers that do not rea
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from http import HTTPStatus
 from math import inf
 from typing import Any, Final, NoReturn
@@ -23,6 +23,8 @@ from msgspec import Struct
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from tai_autonomics.application.ports import Answered
+from tai_autonomics.ingress.exchange import NO_ROUTE
 from tai_autonomics.ingress.replies import REASONS, Problem
 
 Message = MutableMapping[str, Any]
@@ -30,6 +32,8 @@ Message = MutableMapping[str, Any]
 STALLED_BYTES: Final = 16 * 1024
 BODY_BYTES_WAITING_MAX: Final = 64 * 1024
 """So much of a body waits for the application; past it the connection is not read."""
+NO_METHOD: Final = "(none)"
+"""Of what never became a request."""
 _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 _CLOSE: Final = (b"connection", b"close")
 _EXPECTING: Final = (b"expect", b"100-continue")
@@ -141,11 +145,13 @@ class Connection(asyncio.Protocol):
         *,
         bounds: ServerBounds,
         refusals: Iterator[int],
+        refused: Callable[[Answered], None],
     ) -> None:
         self._app = config.loaded_app
         self._server = server_state
         self._bounds = bounds
         self._refusals = refusals
+        self._refused = refused
         self._loop = _loop or asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
         # What follows a request that asked to close is dropped with the connection, and does not cost its answer.
@@ -433,7 +439,22 @@ class Connection(asyncio.Protocol):
             self._hang_up(reason)
 
     def _hang_up(self, reason: str) -> None:
-        self._transport.write(_refusal(reason, f"refused-{next(self._refusals):x}"))
+        request_id = f"refused-{next(self._refusals):x}"
+        refusal = _refusal(reason, request_id)
+        self._transport.write(refusal)
+        self._refused(
+            Answered(
+                method=NO_METHOD,
+                route=NO_ROUTE,
+                status=REASONS[reason].status,
+                seconds=0.0,
+                bytes_in=0,
+                bytes_out=len(refusal),
+                request_id=request_id,
+                remote=self._addresses[0][0] if self._addresses[0] else "",
+                reason=reason,
+            )
+        )
         self._expect(self._bounds.header_seconds)
         self._transport.close()
 

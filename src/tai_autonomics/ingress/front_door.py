@@ -9,7 +9,7 @@ from tai_autonomics.application.corridor import Answer, Submission
 from tai_autonomics.application.ports import Caller, Clock, Entropy, Observer, Scrape, Verifier
 from tai_autonomics.application.queries import CheckAnswer, Shown, TenantListed, TenantView
 from tai_autonomics.domain.tenant import Check
-from tai_autonomics.ledger.records import Quarantined
+from tai_autonomics.ledger.records import Erased, Quarantined
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -75,6 +75,8 @@ class FrontDoor(Struct, frozen=True, kw_only=True):
     """Durable when it answers True; False when the quarantine is full."""
     journal_clean: Callable[[], Awaitable[bool]]
     """Whether everything erased so far is gone from the store's journal too."""
+    note_erased: Callable[[Erased], Awaitable[None]]
+    """Onto the list that is kept with the backups, where there is one. Raises nothing."""
     retired_plans: Callable[[], tuple[str, ...]]
     """Names of the plans in force that can no longer be granted."""
     health: Callable[[], Mapping[str, str]]

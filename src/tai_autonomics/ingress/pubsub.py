@@ -180,9 +180,12 @@ def pushed_of(raw: bytes) -> Pushed:
 
 
 def _either(camel: str | UnsetType, snake: str | UnsetType) -> str:
+    """Pub/Sub sends both names, with one value."""
     text = camel if camel is not UNSET else snake
     if text is UNSET:
         raise Malformed("malformed_envelope", "a push message has a messageId", pointer="/message/messageId")
+    if snake is not UNSET and snake != text:
+        raise Malformed("malformed_envelope", "message_id is another than messageId", pointer="/message/message_id")
     return text
 
 

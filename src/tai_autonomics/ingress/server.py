@@ -18,6 +18,7 @@ from typing import Any, Final, cast
 
 import uvicorn
 
+from tai_autonomics.application.ports import Answered
 from tai_autonomics.errors import InvalidSetting
 from tai_autonomics.ingress.connection import Connection, ServerBounds
 
@@ -44,17 +45,19 @@ async def serve(
     listening: socket.socket,
     *,
     bounds: ServerBounds,
+    refused: Callable[[Answered], None],
     on_started: Callable[[], None],
     on_draining: Callable[[], None],
 ) -> None:
     """
     Serve until SIGTERM or SIGINT, then finish what is in flight and return.
 
-    `on_draining` is called in the moment of the first signal; a second signal ends the wait.
+    `on_draining` is called in the moment of the first signal; a second signal ends the wait. `refused` is told of each
+    answer to what never became a request.
     """
     config = uvicorn.Config(
         app,
-        http=cast("type[asyncio.Protocol]", partial(Connection, bounds=bounds, refusals=count(1))),
+        http=cast("type[asyncio.Protocol]", partial(Connection, bounds=bounds, refusals=count(1), refused=refused)),
         ws="none",
         lifespan="off",
         loop="none",

@@ -32,6 +32,7 @@ from tai_autonomics.ingress.exchange import Exchange, Reply, TurnedAway
 from tai_autonomics.ingress.front_door import FrontDoor
 from tai_autonomics.ingress.parsing import Count, IdText, KeyText, ReasonText
 from tai_autonomics.ingress.replies import Item, ReceiptBody, Sealed, ShownPart, json_reply, shown
+from tai_autonomics.ledger.records import Erased as ErasedPart
 from tai_autonomics.ledger.records import ReceiptType
 
 RECEIPT_TYPES: Final = get_args(ReceiptType)
@@ -455,7 +456,7 @@ async def erase(exchange: Exchange, door: FrontDoor) -> Reply:
     body = strict_json.decode(_erasures, raw)
     parts = parsing.parts_of(body, ("reason",), door.limits.metadata_bytes_max)
     strict_json.parse(raw)
-    await _require_committed(door, name, body)
+    committed = await _require_committed(door, name, body)
     submission = submission_of(
         exchange,
         tenant=name,
@@ -468,11 +469,12 @@ async def erase(exchange: Exchange, door: FrontDoor) -> Reply:
     reply = await reply_with(exchange, door, await decide(exchange, door, submission))
     if reply.status != HTTPStatus.OK:
         return reply
+    await door.note_erased(ErasedPart(name, body.seq, committed.receipt.hash, body.part))
     journal = b',"journal":"clean"}' if await door.journal_clean() else b',"journal":"pending"}'
     return Reply(200, reply.body[:-1] + journal, reply.headers)
 
 
-async def _require_committed(door: FrontDoor, name: str, body: ErasureAsked) -> None:
+async def _require_committed(door: FrontDoor, name: str, body: ErasureAsked) -> Shown:
     if not 1 <= body.seq <= COUNT_MAX:
         raise Malformed("malformed_request", "a seq is an integer from 1 to 2^53-1", pointer="/seq")
     found = await door.queries.receipt(name, body.seq)
@@ -480,6 +482,7 @@ async def _require_committed(door: FrontDoor, name: str, body: ErasureAsked) -> 
         raise TurnedAway("not_found", f"there is no receipt {body.seq}")
     if body.part not in _committed.decode(found.receipt.body).commits:
         raise TurnedAway("not_found", f"receipt {body.seq} commits to no such part")
+    return found
 
 
 def _key_of(exchange: Exchange, body: QuotaResetAsked | ErasureAsked) -> str | None:

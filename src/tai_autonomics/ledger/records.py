@@ -58,6 +58,16 @@ class Erased(Struct, frozen=True, gc=False):
     name: str
 
 
+class Copied(Struct, frozen=True):
+    """What a copy of a store holds. `newest` is the time of its newest receipt, None without any."""
+
+    schema: int
+    ledgers: int
+    receipts: int
+    newest: str | None
+    erased: tuple[Erased, ...]
+
+
 class Head(Struct, frozen=True, gc=False):
     """A ledger's newest receipt."""
 
@@ -189,8 +199,15 @@ class Quarantined(Struct, frozen=True, kw_only=True, gc=False):
     payload: bytes
 
 
+RECEIPTS_PER_TENANT: Final = 500
+"""
+What every store takes of one tenant in one append. Where its bounds ask for fewer, they do so for the other tenants
+that wait meanwhile.
+"""
+
+
 class StoreBounds(Struct, frozen=True):
-    """What one `append` takes of one tenant, and how many appends may be under way at once."""
+    """What one `append` should carry of one tenant, and how many appends may be under way at once."""
 
     receipts_per_tenant_max: int
     bytes_per_tenant_max: int

@@ -8,7 +8,7 @@ import asyncio
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -30,11 +30,15 @@ from tai_autonomics.ingress.redriving import Redriving
 from tai_autonomics.ingress.scraping import serve_scrapes
 from tai_autonomics.ingress.server import ServerBounds, listen
 from tai_autonomics.ingress.server import serve as serve_http
+from tai_autonomics.ledger.records import Erased
 from tai_autonomics.settings import Loaded, Settings
 from tai_autonomics.telemetry.observer import Telemetry
+from tai_autonomics.wiring import erasures
 from tai_autonomics.wiring.actuators import Actuators
 from tai_autonomics.wiring.credentials import issuance, keys, leave_admin_token
 from tai_autonomics.wiring.house import House, house, telemetry
+from tai_autonomics.wiring.machine import SystemClock
+from tai_autonomics.wiring.memory import Settling
 from tai_autonomics.wiring.policies import PlansInForce
 
 REQUESTS_SHARE: Final = 0.4
@@ -58,7 +62,8 @@ def serve(loaded: Loaded, *, started: Callable[[Started], None]) -> int:
     told = telemetry(loaded.settings, sys.stdout.buffer)
     told.logs.take_over_stdlib()
     try:
-        return uvloop.run(_serve(loaded, told, started))
+        with Settling(SystemClock().monotonic):
+            return uvloop.run(_serve(loaded, told, started))
     finally:
         told.logs.close()
 
@@ -129,6 +134,7 @@ async def _serve_house(
             build(door),
             listening,
             bounds=server_bounds(settings),
+            refused=told.answered,
             on_started=on_started,
             on_draining=begin_drain,
         )
@@ -150,6 +156,7 @@ def front_door(
         verifier=TokenVerifier(verifying.public, issuance(settings), parts.clock),
         quarantine=parts.store.quarantine,
         journal_clean=parts.store.journal_clean,
+        note_erased=_noting(settings.backups_dir, told),
         retired_plans=lambda: retired(parts.plans()),
         health=health,
         scrape=told.metrics.scrape,
@@ -160,6 +167,19 @@ def front_door(
         limits=limits(settings),
         drain=drain,
     )
+
+
+def _noting(directory: Path | None, observer: Observer) -> Callable[[Erased], Awaitable[None]]:
+    """What fails is made good by the next backup, which asks the store for every erasure."""
+
+    async def note_erased(erased: Erased) -> None:
+        if directory is not None:
+            try:
+                await asyncio.to_thread(erasures.note, directory, erased)
+            except OSError as error:
+                observer.failed("note_erased", error)
+
+    return note_erased
 
 
 def limits(settings: Settings) -> Limits:

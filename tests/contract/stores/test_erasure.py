@@ -4,7 +4,7 @@ import pytest
 from tests.contract.stores.builders import SALT, append, chain, receipt, send, verify
 
 from tai_autonomics.application.ports import Store
-from tai_autonomics.ledger.records import Appended, Conflict, Erasure, Part
+from tai_autonomics.ledger.records import Appended, Conflict, Erased, Erasure, Part
 
 pytestmark = pytest.mark.anyio
 
@@ -47,6 +47,24 @@ async def test_erasing_what_is_gone_already_changes_nothing(store: Store) -> Non
     made = chain("acme", 1)
     await send(store, append("acme", made))
     assert await send(store, append("acme", (), made[0], erasures=(Erasure(1, "metadata"),))) == (Appended(),)
+
+
+async def test_what_was_erased_is_named_once_with_the_hash_of_its_receipt(store: Store) -> None:
+    acme, beta = chain("acme", 2), chain("beta", 1)
+    later = Part(2, "metadata", SALT, b"{}")
+    await send(store, append("acme", acme, parts=(METADATA, REASON, later)), append("beta", beta, parts=(METADATA,)))
+    assert await store.erased() == ()
+    for name in ("metadata", "reason", "metadata"):
+        await send(store, append("acme", (), acme[-1], erasures=(Erasure(1, name),)))
+    await send(store, append("acme", (), acme[-1], erasures=(Erasure(2, "metadata"),)))
+    await send(store, append("beta", (), beta[-1], erasures=(Erasure(1, "metadata"),)))
+    assert set(found := await store.erased()) == {
+        Erased("acme", 1, acme[0].hash, "metadata"),
+        Erased("acme", 1, acme[0].hash, "reason"),
+        Erased("acme", 2, acme[1].hash, "metadata"),
+        Erased("beta", 1, beta[0].hash, "metadata"),
+    }
+    assert len(found) == 4
 
 
 async def test_the_journal_is_clean_once_nobody_is_in_the_way(store: Store) -> None:

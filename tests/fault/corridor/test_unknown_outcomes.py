@@ -25,7 +25,8 @@ from tests.unit.application.faulty_store import (
 from tests.unit.application.instance import START, HandClock, Instance, consume, decided, ledger, opened, until, verify
 
 from tai_autonomics.application.corridor import CorridorBounds
-from tai_autonomics.application.transfer import Import, export
+from tai_autonomics.application.importing import Import
+from tai_autonomics.application.transfer import export
 from tai_autonomics.domain.entitlement import Grant
 from tai_autonomics.domain.identifiers import EntitlementId
 from tai_autonomics.domain.moments import moment_of, plus_seconds

@@ -13,7 +13,8 @@ from google.cloud.firestore import AsyncClient
 from tests.contract.stores.builders import SALT, append, moment, receipt, send, snapshot_of
 from tests.engines import firestore
 
-from tai_autonomics.ledger.records import Due, Part, Quarantined
+from tai_autonomics.ledger.records import Due, Erasure, Part, Quarantined
+from tai_autonomics.settings import FIRESTORE_COLLECTIONS
 from tai_autonomics.stores.firestore import documents, queries
 from tai_autonomics.stores.firestore.queries import NAME, QUERIES, Query
 
@@ -83,16 +84,24 @@ async def test_every_field_that_is_stored_is_exempt_or_queried(monkeypatch: pyte
     part = Part(1, "metadata", SALT, b"{}")
     first = receipt("acme", parts=[part])
     due = Due("entitlement/ent_1", "expire", moment(1), b"{}")
-    await send(store, append("acme", [first], parts=(part,), due=(due,), snapshot=snapshot_of(first)))
+    await send(
+        store,
+        append(
+            "acme",
+            [first],
+            parts=(part,),
+            erasures=(Erasure(1, "reason"),),
+            due=(due,),
+            snapshot=snapshot_of(first),
+        ),
+    )
     await store.keep_policy("d1", b"x" * (documents.CHUNK_BYTES + 1), moment(1))
     await store.quarantine(
         Quarantined(id="1", time=moment(1), reason="", digest="", subscription="", message_id="", by="", payload=b"x")
     )
     await store.aclose()
     stored = await fields_in(project, monkeypatch)
-    assert {collection for collection, _ in stored} == {
-        *("receipts", "heads", "claims", "parts", "snapshots", "due", "quarantine", "policies", "chunks", "meta")
-    }
+    assert {collection for collection, _ in stored} == {"receipts", *FIRESTORE_COLLECTIONS}
     assert stored == set(SINGLES)
 
 

@@ -6,21 +6,24 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, closing, contextmanager
+from functools import partial
 from pathlib import Path
 
+import psycopg
 import pytest
 from tests.contract.stores.builders import SALT, append, chain, receipt, send, verify
 from tests.engines import postgresql
 from tests.engines.ports import free_port
 from tests.engines.postgresql import Cluster
 from tests.engines.proxy import Proxy
+from tests.journey.standstill import until
 from tests.sizes import size
 
 from tai_autonomics.cli import doctor
 from tai_autonomics.cli.statuses import ExitStatus
 from tai_autonomics.errors import StoreUnavailable
-from tai_autonomics.ledger.records import Append, Appended, Busy, Duplicates, Erasure, Part, Receipt
+from tai_autonomics.ledger.records import Append, Appended, Busy, Duplicates, Erasure, Outcome, Part, Receipt
 from tai_autonomics.stores.postgres import PostgresStore, connections
 
 pytestmark = pytest.mark.anyio
@@ -115,8 +118,6 @@ async def test_what_no_ledger_can_hold_is_a_mistake_of_this_program(
 async def test_a_table_that_an_operator_locks_makes_appends_busy_within_the_lock_timeout(
     cluster: Cluster, database: str, store: PostgresStore
 ) -> None:
-    import psycopg
-
     with psycopg.connect(cluster.url(database)) as operator:
         operator.execute("LOCK TABLE tai.heads IN EXCLUSIVE MODE")
         assert await send(store, append("acme", chain("acme", 1))) == (Busy(),)
@@ -203,19 +204,40 @@ async def test_a_server_that_cannot_be_reached_or_refuses_is_named_without_the_p
         assert "hunter2" not in repr(refusal.value.__cause__)
 
 
-async def test_the_doctor_says_what_an_acknowledged_receipt_survives(own: Cluster, cluster: Cluster) -> None:
-    store = await PostgresStore.open(own.url(own.database()))
-    assert doctor.durability(await store.durability()).detail.startswith("no synchronous standby")
+WAITS_FOR_STANDBY = "FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+
+
+def waits_for_standby(own: Cluster) -> bool:
+    """Whether a commit does now; the server reads its configuration some time after it was told to."""
+    with closing(psycopg.connect(own.url(), autocommit=True)) as connection:
+        query = f"SELECT pg_cancel_backend(pid) {WAITS_FOR_STANDBY} AND pid = {connection.info.backend_pid}"
+        connection.pgconn.send_query(b"SELECT pg_logical_emit_message(true, '', '')")
+        while not (waits := bool(own.execute(query))) and connection.pgconn.is_busy():
+            connection.pgconn.consume_input()
+        return waits
+
+
+@contextmanager
+def without_standby(own: Cluster) -> Iterator[None]:
+    """Every commit waits for a standby that is not there."""
     own.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
     own.execute("SELECT pg_reload_conf()")
     try:
+        until(partial(waits_for_standby, own), what="commits wait")
+        yield
+    finally:
+        own.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        own.execute("SELECT pg_reload_conf()")
+
+
+async def test_the_doctor_says_what_an_acknowledged_receipt_survives(own: Cluster, cluster: Cluster) -> None:
+    store = await PostgresStore.open(own.url(own.database()))
+    assert doctor.durability(await store.durability()).detail.startswith("no synchronous standby")
+    with without_standby(own):
         async with asyncio.timeout(RECOVERY_SECONDS_MAX):
             while not (found := await store.durability()).names_standbys:
                 await asyncio.sleep(0.01)
         assert doctor.durability(found).status is ExitStatus.UNCLEAR
-    finally:
-        own.execute("ALTER SYSTEM RESET synchronous_standby_names")
-        own.execute("SELECT pg_reload_conf()")
     await store.aclose()
     careless = await PostgresStore.open(cluster.url(cluster.database()))
     assert doctor.durability(await careless.durability()).status is ExitStatus.WRONG
@@ -234,8 +256,6 @@ async def test_a_closed_store_is_unavailable(store: PostgresStore) -> None:
 async def test_what_was_erased_is_pending_while_anybody_may_see_it_or_a_recovery_brings_it_back(
     cluster: Cluster, database: str, store: PostgresStore
 ) -> None:
-    import psycopg
-
     part = Part(1, "metadata", SALT, b"secret-of-ada")
     made = chain("acme", 2)
     assert await store.journal_clean()
@@ -303,19 +323,20 @@ async def _grow(acknowledged: dict[str, list[Receipt]], more: int) -> None:
             await asyncio.sleep(0.01)
 
 
+async def until_rows(own: Cluster, query: str, *, there: bool) -> None:
+    async with asyncio.timeout(RECOVERY_SECONDS_MAX):
+        while bool(own.execute(query)) is not there:
+            await asyncio.sleep(0.01)
+
+
 async def test_a_commit_that_no_standby_confirms_is_not_acknowledged(
     own: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = await PostgresStore.open(own.url(own.database()))
     await send(store, append("beta", chain("beta", 1)))
-    own.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-    own.execute("SELECT pg_reload_conf()")
-    try:
+    with without_standby(own):
         sending = asyncio.create_task(send(store, append("acme", chain("acme", 1))))
-        query = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-        async with asyncio.timeout(RECOVERY_SECONDS_MAX):
-            while not own.execute(query):
-                await asyncio.sleep(0.01)
+        await until_rows(own, f"SELECT pg_cancel_backend(pid) {WAITS_FOR_STANDBY}", there=True)
         with pytest.raises(StoreUnavailable, match="does not say that the commit is safe"):
             await sending
         # It is there, on this server alone: whoever reads back would acknowledge it.
@@ -326,12 +347,45 @@ async def test_a_commit_that_no_standby_confirms_is_not_acknowledged(
         await verify(store, "beta", receipts=1)
         with pytest.raises(StoreUnavailable, match="did not answer within"):
             await send(store, append("gamma", chain("gamma", 1)))
-    finally:
-        own.execute("ALTER SYSTEM RESET synchronous_standby_names")
-        own.execute("SELECT pg_reload_conf()")
     await recovered(store, append("gamma", chain("gamma", 1)))
     await verify(store, "acme", receipts=1)
     await store.aclose()
+
+
+async def until_not_busy(store: PostgresStore, wanted: Append) -> Outcome:
+    """The session that was cut off before may have its locks for a moment yet."""
+    async with asyncio.timeout(RECOVERY_SECONDS_MAX):
+        while (outcome := (await send(store, wanted))[0]) == Busy():
+            await asyncio.sleep(0.01)
+    return outcome
+
+
+async def test_a_session_that_waits_for_a_lost_standby_goes_with_our_wait_and_is_acknowledged_by_nobody(
+    own: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = own.url(own.database())
+    store, other = await PostgresStore.open(url), await PostgresStore.open(url)
+    made = chain("acme", 3)
+    await send(store, append("acme", made[:1]))
+    monkeypatch.setattr(connections, "WORK_SECONDS_MAX", 0.3)
+    unheard = append("acme", made[1:2], made[0])
+    with without_standby(own):
+        with pytest.raises(StoreUnavailable, match="did not answer within"):
+            await send(store, unheard)
+        await until_rows(own, f"SELECT 1 {WAITS_FOR_STANDBY}", there=False)
+        # It is there now, for all to see, and a failover would take it away.
+        assert (await other.heads(["acme"]))["acme"].seq == 2
+        with pytest.raises(StoreUnavailable, match="did not answer within"):
+            await store.receipts("acme", 0, 9)
+        # What another instance would answer for: that the command is stored, and what came before its own.
+        for wanted in (unheard, append("acme", [receipt("acme", made[0], command_id="other")], made[0])):
+            with pytest.raises(StoreUnavailable, match="did not answer within"):
+                await until_not_busy(other, wanted)
+        await until_rows(own, f"SELECT 1 {WAITS_FOR_STANDBY}", there=False)
+    await recovered(store, append("acme", made[2:], made[1]))
+    for one in (store, other):
+        await verify(one, "acme", receipts=3)
+        await one.aclose()
 
 
 def appending(url: str) -> subprocess.Popen[str]:

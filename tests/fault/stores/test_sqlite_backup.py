@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.unit.cli.exports import exported, ledger
 
-from tai_autonomics.application.transfer import Import
+from tai_autonomics.application.importing import Import
 from tai_autonomics.stores.sqlite import SQLiteStore, backup, files
 
 

@@ -4,17 +4,19 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from hashlib import sha256
 
 import pytest
 from msgspec.structs import replace
 from tests.builders import CALLS, ENT, PRO
-from tests.unit.application.faulty_store import FaultyStore, busy, lost, persisted
+from tests.unit.application.faulty_store import FaultyStore, bounds_of, busy, lost, persisted
 from tests.unit.application.instance import START, HandClock, Instance, consume, ledger, opened, verify
 
+from tai_autonomics.application import importing
 from tai_autonomics.application.corridor import CorridorBounds
-from tai_autonomics.application.transfer import Import, export, live_state, replay, tenants
+from tai_autonomics.application.importing import Import
+from tai_autonomics.application.transfer import LEDGERS_AHEAD, export, live_state, read_ahead, replay, tenants
 from tai_autonomics.domain.entitlement import Grant
 from tai_autonomics.domain.identifiers import EntitlementId
 from tai_autonomics.domain.moments import moment_of, plus_seconds
@@ -90,7 +92,7 @@ async def test_an_import_goes_on_where_one_ended(store: FaultyStore, target: Fau
     assert await due_rows(target) == await due_rows(store)
 
 
-@pytest.mark.parametrize("fault", [lost, persisted, busy])
+@pytest.mark.parametrize("fault", [lost, persisted])
 async def test_an_import_that_failed_in_the_middle_is_begun_again(
     store: FaultyStore, target: FaultyStore, one: Instance, fault: object
 ) -> None:
@@ -103,6 +105,47 @@ async def test_an_import_that_failed_in_the_middle_is_begun_again(
     await (await take_all(target, lines)).close()
     assert await ledger(target, "a") == await ledger(store, "a")
     assert await due_rows(target) == await due_rows(store)
+
+
+async def test_an_import_waits_while_the_store_has_no_room_and_not_for_ever(
+    store: FaultyStore, target: FaultyStore, one: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "BUSY_SECONDS", 0.0)
+    lines = [*await written(one, "a", 30), *await written(one, "b", 20)]
+    target.faults.extend([busy] * (importing.BUSY_TRIES_MAX - 1))
+    await (await take_all(target, lines)).close()
+    assert await target.heads(("a", "b")) == await store.heads(("a", "b"))
+    longer = [*lines, *(await written(one, "c", 10))]
+    target.faults.extend([busy] * importing.BUSY_TRIES_MAX)
+    with pytest.raises(StoreUnavailable, match="no room for c"):
+        await take_all(target, longer)
+
+
+async def test_an_import_beside_another_writer_is_given_up(target: FaultyStore, one: Instance) -> None:
+    lines = await written(one, "a", 30)
+    taking = await take_all(target, lines[:20])
+    await take_all(target, lines[:25])
+    with pytest.raises(StoreUnavailable, match="a is being written by someone else"):
+        await taking.take(lines[20:])
+
+
+async def test_appends_carry_many_ledgers_and_no_more_than_a_store_takes(target: FaultyStore, one: Instance) -> None:
+    """Of one ledger 500 receipts, and fewer of large ones; of small ledgers many, whose heads are one read."""
+    ledgers = {"long": 600, **{f"small-{number:02}": 3 for number in range(80)}}
+    lines = [line for tenant, count in ledgers.items() for line in await written(one, tenant, count)]
+    taking = await take_all(target, lines)
+    assert [len(appends) for appends in target.appends] == [64, 18]
+    assert [sum(len(each.receipts) for each in appends) for appends in target.appends] == [500 + 63 * 3, 17 * 3 + 100]
+    assert target.reads == ["heads"]
+    assert len(await taking.close()) == 81
+
+    narrow = FaultyStore(target.real, bounds=bounds_of(target.real, bytes_per_tenant_max=5_000))
+    await (await take_all(narrow, await written(one, "large", 30))).close()
+    assert all(len(append.receipts) > 1 for (append,) in narrow.appends[:-1])
+    assert all(
+        sum(len(each.body) for each in append.receipts) + sum(len(each.text) for each in append.parts) <= 5_000
+        for (append,) in narrow.appends
+    )
 
 
 async def test_a_ledger_that_goes_another_way_is_refused_and_nothing_of_it_is_written(
@@ -297,6 +340,27 @@ async def test_an_export_of_a_store_that_was_damaged_says_where(store: FaultySto
     with pytest.raises(BrokenChain) as broken:
         [line async for line in export(store, "a")]
     assert (broken.value.seq, broken.value.step) == (6, 4)
+
+
+async def test_ledgers_are_read_ahead_in_their_order_and_no_further_than_a_few(
+    store: FaultyStore, one: Instance
+) -> None:
+    named = [f"t{number:02}" for number in range(30)]
+    for tenant in named:
+        await written(one, tenant, 3)
+    store.reads.clear()
+    seen = []
+    async with aclosing(read_ahead(store, named)) as ledgers:
+        async for tenant, first in ledgers:
+            assert [receipt.tenant for receipt, _ in first] == [tenant] * 3
+            seen.append(tenant)
+            assert len(store.reads) <= len(seen) + LEDGERS_AHEAD
+    assert seen == named
+    assert store.reads == ["receipts"] * 30  # a page that is not full is the last
+
+    store.failing["receipts"] = 1
+    with pytest.raises(StoreUnavailable):
+        [tenant async for tenant, _ in read_ahead(store, named)]
 
 
 async def test_replay_rebuilds_the_live_state_and_says_whether_the_snapshot_agrees(store: FaultyStore) -> None:

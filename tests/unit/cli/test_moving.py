@@ -1,9 +1,15 @@
 """`receipts export` and `import`: what goes out comes in again, whole, once."""
 
 import stat
+from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.unit.cli.exports import CommandLine, exported, ledger, lines
+
+from tai_autonomics.application import transfer
+from tai_autonomics.application.ports import Store
+from tai_autonomics.errors import StoreUnavailable
 
 OTHER = "01JD0000000000000000000001"
 
@@ -35,6 +41,91 @@ def test_an_export_that_fails_leaves_what_was_there(stored: CommandLine) -> None
     assert stored.err == "tai-autonomics: nowhere/out.jsonl: No such file or directory\n"
 
 
+def cut(file: Path, bytes_: int) -> Path:
+    """What a kill would have left of the export."""
+    part = file.with_name(f"{file.name}.part")
+    part.write_bytes(file.read_bytes()[:bytes_])
+    file.unlink()
+    return part
+
+
+def test_an_export_goes_on_where_one_ended_early(stored: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, given = stored.directory / "out.jsonl", (stored.directory / "given.jsonl").read_bytes()
+    written: list[int] = []
+    asked = transfer.export
+
+    def counted(store: object, tenant: str, **options: Any) -> object:
+        written.append(options["written"].seq if options.get("written") else 0)
+        return asked(store, tenant, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("tai_autonomics.cli.exporting.export", counted)
+    for length in (0, 5, *range(200, len(given), 150), len(given)):
+        file.write_bytes(given)
+        part = cut(file, length)
+        assert stored("receipts", "export", "-o", file, "--json") == 0
+        assert file.read_bytes() == given
+        assert not part.exists()
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert stored.documents[0]["receipts"] == 5
+    assert {1, 2, 3} <= set(written)
+
+
+def test_an_export_begins_anew_where_the_store_is_not_what_it_was(stored: CommandLine) -> None:
+    file, given = stored.directory / "out.jsonl", (stored.directory / "given.jsonl").read_bytes()
+    first = given.index(b"\n") + 1
+    for other in (
+        b"hello\n",
+        given[first:],
+        b"".join(lines(ledger("bob", 2, ledger=OTHER))),  # not the first
+        b"".join(lines(ledger("acme", 2, ledger=OTHER), parts=False)),
+        b"".join([*lines(ledger("acme", 2)), *lines(ledger("bob", 1, ledger=OTHER))]),  # acme has gone on
+        b"".join(lines(ledger("acme", 9))),
+        b"".join(lines(ledger("aaron", 2))),
+        given[:first].replace(b"O-1", b"O-2") + given[first:],
+    ):
+        file.write_bytes(other)
+        cut(file, len(other))
+        assert stored("receipts", "export", "-o", file) == 0, stored.err
+        assert file.read_bytes() == given
+
+
+def test_an_export_keeps_what_it_wrote_until_the_store_failed(
+    stored: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, given = stored.directory / "out.jsonl", (stored.directory / "given.jsonl").read_bytes()
+    page = transfer.page
+
+    async def failing(store: Store, tenant: str, after: int) -> transfer.Page:
+        if tenant == "bob":
+            raise StoreUnavailable("the connection is gone")
+        return await page(store, tenant, after)
+
+    with monkeypatch.context() as gone:
+        gone.setattr(transfer, "page", failing)
+        assert stored("receipts", "export", "-o", file) == 69
+    assert not file.exists()
+    part = file.with_name("out.jsonl.part")
+    assert given.startswith(part.read_bytes())
+    assert part.read_bytes().count(b"\n") == 3
+    assert stat.S_IMODE(part.stat().st_mode) == 0o600
+    assert stored("receipts", "export", "-o", file) == 0
+    assert file.read_bytes() == given
+
+
+def test_an_export_leaves_a_file_alone_that_another_one_writes(stored: CommandLine) -> None:
+    import fcntl
+
+    file = stored.directory / "out.jsonl"
+    with file.with_name("out.jsonl.part").open("wb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert stored("receipts", "export", "-o", file) == 2
+    assert "out.jsonl.part: another export is writing it" in stored.err
+    (stored.directory / "out.jsonl.part").unlink()
+    (stored.directory / "out.jsonl.part").symlink_to(stored.directory / "elsewhere")
+    assert stored("receipts", "export", "-o", file) == 2
+    assert not (stored.directory / "elsewhere").exists()
+
+
 def test_an_import_takes_what_the_store_lacks_and_says_so(cli: CommandLine) -> None:
     assert cli("receipts", "import", exported(cli.directory / "a.jsonl", ledger("acme", 2))) == 0
     assert cli.out.startswith("1 ledger: 2 receipts appended, 0 were there already, in ")
@@ -49,7 +140,7 @@ def test_an_import_takes_what_the_store_lacks_and_says_so(cli: CommandLine) -> N
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (b"hello\n", "lines 1 to 1: not a line of an export"),
+        (b"hello\n", "line 1: not a line of an export"),
         (lines(ledger())[1], "receipt 1 of acme: step 8: seq is 2 where 1 is next"),
     ],
 )

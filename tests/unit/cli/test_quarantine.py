@@ -1,4 +1,4 @@
-"""`quarantine list|show|redrive`, beside a running service and without one."""
+"""`quarantine list|show|redrive|discard`, beside a running service and without one."""
 
 import asyncio
 from base64 import b64decode
@@ -95,11 +95,28 @@ def test_every_message_is_marked_past_a_page(cli: CommandLine) -> None:
     assert all(each["redrive_at"] for each in cli.documents)
 
 
+def test_a_message_is_discarded_and_the_others_stay(cli: CommandLine) -> None:
+    put(cli, message(1), message(2))
+    assert cli("quarantine", "discard", "pubsub:s:001") == 0
+    assert cli.out == "1 message discarded\n"
+    assert cli("quarantine", "list", "--json") == 0
+    assert [each["id"] for each in cli.documents] == ["pubsub:s:002"]
+
+
+def test_every_message_is_discarded_past_a_page(cli: CommandLine) -> None:
+    put(cli, *map(message, range(40)))
+    assert (cli("quarantine", "discard", "--all", "--json"), cli.documents) == (0, [{"discarded": 40}])
+    assert cli("quarantine", "list") == 0
+    assert cli.out == ""
+
+
 def test_a_running_service_is_read_beside_and_not_marked(cli: CommandLine) -> None:
     put(cli, message(1))
     with asyncio.Runner() as service:
         store = service.run(SQLiteStore.open(str(cli.directory / "data" / "tai.db")))
         assert cli("quarantine", "list") == 0
+        assert cli("quarantine", "discard", "--all") == 69
+        assert "discard needs the service stopped" in cli.err
         assert cli("quarantine", "redrive", "--all") == 69
         service.run(store.aclose())
     assert "redrive needs the service stopped; while it runs, it redrives by itself what time can cure" in cli.err
@@ -110,6 +127,8 @@ def test_a_running_service_is_read_beside_and_not_marked(cli: CommandLine) -> No
     [
         (("show", "x"), 1, "no message x is in quarantine"),
         (("redrive", "x"), 1, "no message x is in quarantine"),
+        (("discard", "x"), 1, "no message x is in quarantine"),
+        (("discard",), 2, "give an ID or --all"),
         (("redrive",), 2, "give an ID or --all"),
         (("redrive", "x", "--all"), 2, "give an ID or --all"),
         (("redrive", "--all", "--data-dir", "elsewhere"), 69, "no ledger at"),

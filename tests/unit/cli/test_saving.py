@@ -1,15 +1,24 @@
-"""`backup`, `restore`, `backup drill`: what is copied comes back whole, says so, and stays erased."""
+"""`backup`, `restore`, `backup drill`, `backup prune`: what is copied comes back whole, says so, and stays erased."""
 
 import json
 import sqlite3
 import stat
+from collections.abc import Sequence
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from tests.unit.cli.exports import CommandLine, exported, ledger
 
+from tai_autonomics.application.restoring import Restoring
+from tai_autonomics.cli.shelf import name_of
+from tai_autonomics.domain.moments import moment_of
+from tai_autonomics.errors import StoreUnavailable
+from tai_autonomics.ledger.records import Erased, Head
+from tai_autonomics.stores.sqlite import SQLiteStore
 from tai_autonomics.stores.sqlite.files import claim
+from tai_autonomics.wiring import erasures
 
 
 def backed_up(cli: CommandLine, *options: str | Path) -> Path:
@@ -195,3 +204,164 @@ def test_without_a_backup_there_is_nothing_to_restore(stored: CommandLine) -> No
 def test_a_store_that_is_not_there_is_not_backed_up(cli: CommandLine) -> None:
     assert cli("backup") == 69
     assert not list((cli.directory / "data" / "backups").iterdir())
+
+
+def types_of(cli: CommandLine, tenant: str) -> list[object]:
+    return [each["events"][0]["type"] for each in lines_of(cli, tenant)]  # type: ignore[index]
+
+
+def test_the_list_of_erasures_is_kept_up_to_date_without_a_copy(stored: CommandLine) -> None:
+    assert stored("backup", "--erasures-only", "--json") == 0, stored.err
+    assert stored.documents[0] == {"directory": "data/backups", "named": 0, "erasures": 0}
+    assert stored("receipts", "erase", "-t", "acme", "--seq", "1", "--part", "metadata", "-q") == 0
+    for _ in range(2):
+        assert stored("backup", "--erasures-only", "--json") == 0, stored.err
+        assert stored.documents[0] == {"directory": "data/backups", "named": 1, "erasures": 1}
+    assert {each.name for each in (stored.directory / "data" / "backups").iterdir()} == {"erasures.jsonl"}
+
+
+def test_a_store_that_was_brought_back_by_other_means_is_made_fit_in_its_place(stored: CommandLine) -> None:
+    file = stored.directory / "data" / "tai.db"
+    copy = file.read_bytes()
+    assert stored("receipts", "erase", "-t", "acme", "--seq", "1", "--part", "metadata", "-q") == 0
+    assert stored("backup", "--erasures-only", "-q") == 0
+    file.write_bytes(copy)
+    assert stored("restore", "--in-place", "--json") == 0, stored.err
+    assert (document := stored.documents[0]).pop("seconds") >= 0  # type: ignore[operator]
+    assert document == {"ledgers": 2, "receipts": 5, "erased": 1}
+    assert types_of(stored, "acme")[3:] == ["LedgerRestored", "PartErased"]
+    assert types_of(stored, "bob")[2:] == ["LedgerRestored"]
+    assert stored("receipts", "verify", "-q") == 0
+    assert {each.name for each in (file.parent / "backups").iterdir()} == {"erasures.jsonl"}
+
+
+def test_making_fit_that_was_cut_short_says_nothing_twice_when_it_is_repeated(
+    stored: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = stored.directory / "data" / "tai.db"
+    copy = file.read_bytes()
+    assert stored("receipts", "erase", "-t", "acme", "--seq", "1", "--part", "metadata", "-q") == 0
+    assert stored("backup", "--erasures-only", "-q") == 0
+    file.write_bytes(copy)
+
+    async def cut(*_: object) -> bool:
+        raise StoreUnavailable("cut")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Restoring, "_erase", cut)
+        assert stored("restore", "--in-place") == 69
+    assert types_of(stored, "acme")[3:] == ["LedgerRestored"]
+    assert stored("restore", "--in-place", "-q") == 0, stored.err
+    assert types_of(stored, "acme")[3:] == ["LedgerRestored", "PartErased"]
+    assert types_of(stored, "bob")[2:] == ["LedgerRestored"]
+    assert stored("restore", "--in-place", "-q") == 0, stored.err
+    assert types_of(stored, "bob")[2:] == ["LedgerRestored"] * 2, "another restoration is said again"
+
+
+def test_nothing_is_made_fit_without_a_list_of_erasures(stored: CommandLine) -> None:
+    assert stored("restore", "--in-place") == 1
+    assert "no list of erasures is there" in stored.err
+    assert stored("restore", "--in-place", "--replace") == 2
+    assert len(lines_of(stored, "bob")) == 2
+
+
+def test_a_copy_whose_heads_are_of_another_moment_is_not_made_fit(
+    stored: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert stored("backup", "--erasures-only", "-q") == 0
+
+    async def heads(_: object, tenants: Sequence[str]) -> dict[str, Head]:
+        return {tenant: Head("", 2, "", "") for tenant in tenants}
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SQLiteStore, "heads", heads)
+        assert stored("restore", "--in-place") == 1
+    assert stored.err == "tai-autonomics: acme: the last receipt is 3, its head names receipt 2: not of one moment\n"
+    assert len(lines_of(stored, "acme")) == 3
+
+
+def test_an_erasure_is_on_the_list_at_once_where_backups_have_a_directory(
+    stored: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = stored.directory / "kept"
+    monkeypatch.setenv("TAI_BACKUPS_DIR", str(kept))
+    assert stored("backup", "-q") == 0, stored.err
+    assert stored("receipts", "erase", "-t", "acme", "--seq", "1", "--part", "metadata", "-q") == 0, stored.err
+    (stored.directory / "data" / "tai.db").unlink()
+    assert stored("restore", "--json") == 0, stored.err
+    assert stored.documents[0]["erased"] == 1
+    assert (kept / "erasures.jsonl").exists()
+
+
+def test_an_erasure_whose_line_cannot_be_written_is_done_and_said(
+    stored: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (stored.directory / "kept").write_text("a file")
+    monkeypatch.setenv("TAI_BACKUPS_DIR", str(stored.directory / "kept"))
+    assert stored("receipts", "erase", "-t", "acme", "--seq", "1", "--part", "metadata") == 0
+    assert "not on the list of erasures until the next backup" in stored.err
+
+
+def test_a_line_of_the_list_that_was_cut_short_is_not_one_of_it(tmp_path: Path) -> None:
+    one, two = Erased("acme", 1, "a", "metadata"), Erased("acme", 2, "b", "metadata")
+    erasures.note(tmp_path, one)
+    with (tmp_path / "erasures.jsonl").open("ab") as file:
+        file.write(b'{"tenant":"ac')
+    assert erasures.read(tmp_path) == (one,)
+    erasures.note(tmp_path, two)
+    assert erasures.add(tmp_path, [one, two]) == (one, two)
+    assert (tmp_path / "erasures.jsonl").read_bytes().count(b"\n") == 2
+
+
+def several(cli: CommandLine, *days: int) -> Path:
+    """Backups of so many days ago, and a list of erasures."""
+    assert cli("backup", "-q") == 0, cli.err
+    directory = cli.directory / "data" / "backups"
+    (manifest,) = directory.glob("*.json")
+    content, file = json.loads(manifest.read_bytes()), manifest.with_suffix(".db")
+    for ago in days:
+        time = moment_of(datetime.now(UTC) - timedelta(days=ago))
+        name = name_of(time)
+        (directory / f"{name}.db").write_bytes(file.read_bytes())
+        (directory / f"{name}.json").write_text(json.dumps({**content, "time": time, "file": f"{name}.db"}))
+    manifest.unlink()
+    file.unlink()
+    (directory / "erasures.jsonl").write_bytes(b"")
+    return directory
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        (("--keep", "2"), 2),
+        (("--keep", "9"), 4),
+        (("--keep-days", "4"), 2),
+        (("--keep-days", "1"), 1),
+        (("--keep", "3", "--keep-days", "1"), 3),
+        (("--keep", "1", "--keep-days", "6"), 3),
+    ],
+)
+def test_what_no_option_keeps_is_pruned_but_never_the_newest_or_the_list(
+    stored: CommandLine, options: tuple[str, ...], kept: int
+) -> None:
+    directory = several(stored, 9, 5, 3, 2)
+    newest = sorted(directory.glob("*.json"))[-kept:]
+    assert stored("backup", "prune", *options, "--json") == 0, stored.err
+    assert (stored.documents[0]["kept"], len(stored.documents[0]["deleted"])) == (kept, 4 - kept)  # type: ignore[arg-type]
+    left = {path.name for manifest in newest for path in (manifest, manifest.with_suffix(".db"))}
+    assert {each.name for each in directory.iterdir()} == {*left, "erasures.jsonl"}
+    assert stored("restore", "--replace", "-q") == 0, stored.err
+
+
+def test_pruning_that_was_cut_short_is_finished_by_the_next(stored: CommandLine) -> None:
+    directory = several(stored, 9, 5)
+    sorted(directory.glob("*.db"))[0].unlink()
+    assert stored("backup", "prune", "--keep", "1", "-q") == 0, stored.err
+    assert len(list(directory.iterdir())) == 3
+
+
+def test_pruning_asks_what_to_keep(stored: CommandLine) -> None:
+    directory = several(stored, 9)
+    assert stored("backup", "prune") == 2
+    assert stored("backup", "prune", "--keep", "0") == 2
+    assert len(list(directory.iterdir())) == 3

@@ -28,7 +28,7 @@ from tai_autonomics.ingress.app import build
 from tai_autonomics.ingress.front_door import Drain, FrontDoor, Limits
 from tai_autonomics.ledger.commitment import commit
 from tai_autonomics.ledger.receipt import seal
-from tai_autonomics.ledger.records import GENESIS, Part, Quarantined, Receipt
+from tai_autonomics.ledger.records import GENESIS, Erased, Part, Quarantined, Receipt
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 MOMENT = Moment("2026-11-24T12:00:00.000000Z")
@@ -254,6 +254,7 @@ class House:
         self.quarantined: list[Quarantined] = []
         self.quarantine_full = False
         self.journal = True
+        self.noted: list[Erased] = []
         self.checks = {"store": "ok", "clock": "ok"}
         self.retired_plans: tuple[str, ...] = ()
         self.door = FrontDoor(
@@ -262,6 +263,7 @@ class House:
             verifier=TokenTable(),
             quarantine=self._quarantine,
             journal_clean=self._journal_clean,
+            note_erased=self._note_erased,
             retired_plans=lambda: self.retired_plans,
             health=lambda: self.checks,
             scrape=lambda accept: (b"tai_up 1\n", "application/openmetrics-text" if accept else "text/plain"),
@@ -278,6 +280,9 @@ class House:
         if not self.quarantine_full:
             self.quarantined.append(message)
         return not self.quarantine_full
+
+    async def _note_erased(self, erased: Erased) -> None:
+        self.noted.append(erased)
 
     async def _journal_clean(self) -> bool:
         return self.journal

@@ -111,6 +111,18 @@ def test_an_envelope_may_have_snake_names_and_members_of_no_use_here() -> None:
     assert (response.status, house.corridor.submissions[0].command_id) == (200, "pubsub:s:9")
 
 
+def test_a_message_has_one_id_under_both_names() -> None:
+    # As Pub/Sub sends it. Two ids would be two idempotency keys.
+    house = House()
+    message = {"data": "e30=", "messageId": "9", "message_id": "9"}
+    assert house.post("/pubsub", {"message": message, "subscription": "s"}, token="integration").status == 200
+    for other in ("", "10"):
+        envelope = {"message": {**message, "message_id": other}, "subscription": "s"}
+        response = house.post("/pubsub", envelope, token="integration")
+        assert (response.status, response.reason) == (400, "malformed_envelope")
+        assert response.json["errors"][0]["pointer"] == "/message/message_id"
+
+
 def test_a_signal_is_refused_while_no_rule_names_its_metric() -> None:
     house = House()
     response = push(house, [SIGNAL, GRANT])

@@ -56,6 +56,7 @@ async def running(house: House | None = None, app: Any = None, **bounds: Any) ->
             app or behind.app,
             listening,
             bounds=ServerBounds(**bounds),
+            refused=behind.ear.answered,
             on_started=started.set,
             on_draining=draining,
         )
@@ -118,6 +119,10 @@ def test_a_header_that_is_too_large_is_a_431(run: Run, pieces: tuple[bytes, ...]
         assert answer.startswith(b"HTTP/1.1 431 ")
         assert b'"reason":"headers_too_large"' in answer
         assert b"x-request-id: refused-1\r\n" in answer
+        (told,) = server.house.ear.requests
+        assert (told.status, told.reason, told.request_id) == (431, "headers_too_large", "refused-1")
+        assert (told.method, told.route, told.remote) == ("(none)", "(none)", "127.0.0.1")
+        assert told.bytes_out == len(answer)
 
     run(scenario)
 

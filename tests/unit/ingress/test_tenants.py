@@ -5,6 +5,8 @@ import json
 import pytest
 from tests.unit.ingress.front import GRANT, POLICY, VERIFY, House
 
+from tai_autonomics.ledger.records import Erased
+
 
 def with_receipts(count: int, tenant: str = "acme") -> House:
     house = House()
@@ -166,6 +168,7 @@ def test_an_erasure_says_whether_the_journal_is_clean(clean: bool, journal: str)
     assert (response.status, response.json["journal"]) == (200, journal)
     assert response.json["receipt"]["seq"] == 2
     assert json.loads(response.json["parts"]["reason"]["text"]) == "asked to"
+    assert house.noted == [Erased("acme", 1, house.get("/v1/tenants/acme/receipts/1").json["hash"], "metadata")]
 
 
 def test_an_erasure_that_is_repeated_is_replayed_though_the_part_is_gone() -> None:
@@ -205,3 +208,4 @@ def test_a_refused_erasure_is_a_problem_without_a_journal() -> None:
     house.corridor.refuse_with["acme"] = {"reason": "compliance_closed"}
     response = house.post("/v1/tenants/acme/erasures", {"seq": 1, "part": "metadata"})
     assert (response.status, "journal" in response.json) == (403, False)
+    assert house.noted == []

@@ -15,6 +15,7 @@ Firestore, for many instances: documents, conditional commits, no transactions.
         claims/{SHA-256 of the command id}     a claimed command id; Firestore deletes it after 30 days (TTL)
         parts/{seq}-{name}                     an erasable part
         snapshots/{number}                     the newest snapshot, in chunks
+    erased/{hash}-{tenant}-{seq}-{name}        that a part was taken away, for the list that is kept with backups
     due/{hash}-{tenant}-{hash of its key}      a timer or an effect
     quarantine/{id}, policies/{digest}         each with chunks/{number}, where it is large
     meta/format                                which release's documents these are

@@ -244,7 +244,7 @@ def _due_writes(append: Append) -> Iterable[Write]:
 
 
 def _part_writes(append: Append) -> Iterable[Write]:
-    """A part that comes and goes in one append is never written."""
+    """A part that comes and goes in one append is never written; that it is gone is."""
     parts: dict[str, Write] = {}
     for part in append.parts:
         path = documents.part_path(append.tenant, part.seq, part.name)
@@ -252,6 +252,8 @@ def _part_writes(append: Append) -> Iterable[Write]:
     for gone in append.erasures:
         path = documents.part_path(append.tenant, gone.seq, gone.name)
         parts[path] = Write(path, None)
+        noted = documents.erased_path(append.tenant, gone.seq, gone.name)
+        parts[noted] = Write(noted, documents.erased(append.tenant, gone))
     return parts.values()
 
 

@@ -14,10 +14,13 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
-from tai_autonomics.ledger.records import Due, Head, Part, Quarantined, Receipt, ReceiptType, Snapshot
+from tai_autonomics.ledger.records import Due, Erasure, Head, Part, Quarantined, Receipt, ReceiptType, Snapshot
 
 FORMAT: Final = 1
 """Of the documents; a release that does not know it stops at the start."""
+
+RECEIPTS: Final = "receipts"
+"""The collection of segments, which an operator may give another name (engine.py)."""
 
 SHARDS: Final = 16
 """Of what every instance polls, or all tenants write to an index in order of time."""
@@ -73,7 +76,7 @@ def head_path(tenant: str) -> str:
 
 
 def segment_path(tenant: str, first: int) -> str:
-    return f"receipts/{key_of(tenant)}-{first:016}"
+    return f"{RECEIPTS}/{key_of(tenant)}-{first:016}"
 
 
 def claim_path(tenant: str, command_id: str) -> str:
@@ -82,6 +85,10 @@ def claim_path(tenant: str, command_id: str) -> str:
 
 def part_path(tenant: str, seq: int, name: str) -> str:
     return f"{head_path(tenant)}/parts/{part_id(seq)}-{escaped(name)}"
+
+
+def erased_path(tenant: str, seq: int, name: str) -> str:
+    return f"erased/{key_of(tenant)}-{part_id(seq)}-{escaped(name)}"
 
 
 def part_id(seq: int) -> str:
@@ -142,6 +149,10 @@ def part_content(part: Part) -> Content:
 
 def part_in(content: Mapping[str, Any]) -> Part:
     return Part(content["seq"], content["name"], content["salt"], content["text"])
+
+
+def erased(tenant: str, erasure: Erasure) -> Content:
+    return {"tenant": tenant, "seq": erasure.seq, "name": erasure.name}
 
 
 def snapshot(snapshot: Snapshot, chunk: bytes) -> Content:

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from google.cloud.firestore_v1 import types
 from msgspec import Struct
 
-from tai_autonomics.stores.firestore.documents import fill_value
+from tai_autonomics.stores.firestore.documents import RECEIPTS, fill_value
 
 Operator = Literal["==", "in", ">", ">=", "<", "<="]
 
@@ -62,11 +62,14 @@ class Query(Struct, frozen=True):
         return made
 
 
-SEGMENTS: Final = Query("receipts", (("tenant", "=="), ("last", ">")), order="last")
+SEGMENTS: Final = Query(RECEIPTS, (("tenant", "=="), ("last", ">")), order="last")
 """A ledger's segments that hold receipts after a seq, in order."""
 
 PARTS: Final = Query("parts", ((NAME, ">="), (NAME, "<")))
 """The parts of a ledger between two names."""
+
+ERASED: Final = Query("erased", ((NAME, ">="),))
+"""Which parts were taken away, those whose names follow one."""
 
 TENANTS: Final = Query("heads", (("tenant", ">"),), order="tenant", select=("tenant",))
 
@@ -88,6 +91,7 @@ NEWEST_POLICY: Final = Query("policies", order="kept", descending=True)
 QUERIES: Final = (
     SEGMENTS,
     PARTS,
+    ERASED,
     TENANTS,
     NEWEST_HEAD,
     READY,

@@ -6,10 +6,11 @@ A segment holds the receipts of one append, so what a read costs depends on how 
 what the page before them held.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from tai_autonomics.ledger.records import Head, Ledger, Part, Receipt, Snapshot
+from tai_autonomics.ledger.records import Erased, Head, Ledger, Part, Receipt, Snapshot
 from tai_autonomics.stores.firestore import documents, queries
 from tai_autonomics.stores.firestore.engine import Engine, Found
 
@@ -18,6 +19,7 @@ PAGE_SEGMENTS_MAX: Final = 500
 PAGE_BYTES: Final = 4 * 1024 * 1024
 
 PARTS_PAGE: Final = 500
+READS_AT_ONCE_MAX: Final = 32
 
 SNAPSHOT_TRIES_MAX: Final = 5
 """Readings of a snapshot that another instance replaces meanwhile; after them the ledger is read without one."""
@@ -145,3 +147,21 @@ async def parts(engine: Engine, tenant: str, first: int, last: int) -> tuple[Par
         if len(page) < PARTS_PAGE:
             return tuple(sorted(found, key=lambda part: (part.seq, part.name)))
         start = f"{page[-1].id}\0"
+
+
+async def erased(engine: Engine) -> tuple[Erased, ...]:
+    """Every part that was taken away. Costs a document each, and the segment of its receipt."""
+    found: list[Erased] = []
+    start = "0"
+    while True:
+        page = await engine.query(queries.ERASED, start, limit=READS_AT_ONCE_MAX)
+        found.extend(each for each in await asyncio.gather(*(_erased(engine, one) for one in page)) if each)
+        if len(page) < READS_AT_ONCE_MAX:
+            return tuple(found)
+        start = f"{page[-1].id}\0"
+
+
+async def _erased(engine: Engine, note: Found) -> Erased | None:
+    tenant, seq = note.content["tenant"], note.content["seq"]
+    receipt = next((one for one in await receipts(engine, tenant, seq - 1, 1) if one.seq == seq), None)
+    return None if receipt is None else Erased(tenant, seq, receipt.hash, note.content["name"])

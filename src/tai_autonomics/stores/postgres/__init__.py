@@ -9,6 +9,9 @@ PostgreSQL, for several instances: any of them appends to any ledger.
     ├── migrating    the schema, under a lock
     ├── connections  the pool, the limits of every transaction, and what each error means
     └── statements   the SQL
+    backup       a copy, by pg_dump
+    replacing    a store brought back beside, by pg_restore, and then in the place of the one that is there
+    └── programs     pg_dump and pg_restore themselves
 """
 
 from tai_autonomics.stores.postgres.reading import Durability

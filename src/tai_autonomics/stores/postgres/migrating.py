@@ -43,6 +43,14 @@ async def check_readable(connection: Connection) -> None:
         raise StoreUnavailable("the database has no schema of this release: start the service once, which makes it")
 
 
+async def version(connection: Connection) -> int:
+    """The schema's, for a copy of it. Raises StoreUnavailable where there is none, LedgerNewerThanCode."""
+    found = await _version(connection)
+    if found == 0:
+        raise StoreUnavailable("the database holds no store of ours")
+    return found
+
+
 async def _version(connection: Connection) -> int:
     (is_migrated,) = await _one(connection, sql.SELECT_MIGRATED)
     version = (await _one(connection, sql.SELECT_VERSION))[0] if is_migrated else 0

@@ -8,7 +8,7 @@ from msgspec import Struct
 from psycopg import AsyncCursor
 from psycopg.errors import ReadOnlySqlTransaction
 
-from tai_autonomics.ledger.records import Due, Head, Leased, Ledger, Part, Quarantined, Receipt, Snapshot
+from tai_autonomics.ledger.records import Due, Erased, Head, Leased, Ledger, Part, Quarantined, Receipt, Snapshot
 from tai_autonomics.stores.postgres import statements as sql
 from tai_autonomics.stores.postgres.connections import Connection
 
@@ -76,6 +76,11 @@ async def tenants(connection: Connection, after: str, limit: int) -> tuple[str, 
 async def parts(connection: Connection, tenant: str, first: int, last: int) -> tuple[Part, ...]:
     rows = await (await ask(connection, sql.SELECT_PARTS, (tenant, first, last))).fetchall()
     return tuple(Part(*row) for row in rows)
+
+
+async def erased(connection: Connection) -> tuple[Erased, ...]:
+    rows = await (await ask(connection, sql.SELECT_ERASED_PARTS)).fetchall()
+    return tuple(Erased(*row) for row in rows)
 
 
 async def lease(connection: Connection, limit: int, seconds: float) -> tuple[Leased, ...]:

@@ -31,6 +31,13 @@ LIMIT_APPEND: Final = """
 # Whatever follows a lost head row is written to the journal behind it: the receipt's commit makes both durable.
 WITHOUT_WAITING: Final = "SET LOCAL synchronous_commit = off"
 
+# For one session that copies a store or brings it back, however long that takes; only a lock is not waited for.
+UNLIMITED: Final = """
+    SELECT set_config('statement_timeout', '0', false), set_config('idle_in_transaction_session_timeout', '0', false),
+        set_config('idle_session_timeout', '0', false), set_config('lock_timeout', '10s', false),
+        set_config('synchronous_commit', 'on', false)
+"""
+
 MAKE_HEADS: Final = f"""
     INSERT INTO tai.heads (tenant, ledger, seq, hash, time)
     SELECT tenant, '', 0, '{GENESIS}', '' FROM unnest(%b::text[]) AS new (tenant) ORDER BY tenant COLLATE "C"
@@ -84,7 +91,12 @@ UPSERT_PARTS: Final = """
     ON CONFLICT (tenant, seq, name) DO UPDATE SET salt = excluded.salt, text = excluded.text
 """
 ERASE_PARTS: Final = """
-    DELETE FROM tai.parts USING unnest(%b::text[], %b::bigint[], %b::text[]) AS gone (tenant, seq, name)
+    WITH gone AS MATERIALIZED (
+        SELECT * FROM unnest(%b::text[], %b::bigint[], %b::text[]) AS gone (tenant, seq, name)
+    ), noted AS (
+        INSERT INTO tai.erased (tenant, seq, name) SELECT tenant, seq, name FROM gone ON CONFLICT DO NOTHING
+    )
+    DELETE FROM tai.parts USING gone
     WHERE parts.tenant = gone.tenant AND parts.seq = gone.seq AND parts.name = gone.name
 """
 UPSERT_SNAPSHOTS: Final = """
@@ -132,6 +144,11 @@ SELECT_PARTS: Final = """
     SELECT seq, name, salt, text FROM tai.parts
     WHERE tenant = %b::text AND seq BETWEEN %b::bigint AND %b::bigint ORDER BY seq, name
 """
+SELECT_ERASED_PARTS: Final = """
+    SELECT e.tenant, e.seq, r.hash, e.name
+    FROM tai.erased AS e JOIN tai.receipts AS r ON r.tenant = e.tenant AND r.seq = e.seq
+    ORDER BY e.tenant, e.seq, e.name
+"""
 SELECT_NEWEST_TIME: Final = "SELECT time FROM tai.receipts ORDER BY id DESC LIMIT 1"
 SELECT_CLOCK: Final = "SELECT tai.clock()"
 SELECT_READABLE: Final = "SELECT EXISTS (SELECT FROM tai.heads)"
@@ -141,6 +158,7 @@ SELECT_DURABILITY: Final = """
         current_setting('synchronous_standby_names') <> '',
         (SELECT count(*) FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum'))
 """
+SELECT_NAMES_STANDBYS: Final = "SELECT current_setting('synchronous_standby_names') <> ''"
 # A write that leaves no row: a message in the journal, flushed by the commit.
 WRITE_NOTHING: Final = "SELECT pg_logical_emit_message(true, 'tai', '')"
 
@@ -223,6 +241,44 @@ FORGET_ERASED: Final = "DELETE FROM tai.erasures WHERE xid <= %b::text::xid8"
 
 NOTE_ERASURE: Final = """
     INSERT INTO tai.erasures (xid, lsn) VALUES (pg_current_xact_id(), pg_current_wal_insert_lsn())
+"""
+
+# A copy is as of this transaction's snapshot, which the engine's own program takes over.
+BEGIN_SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+EXPORT_SNAPSHOT: Final = "SELECT pg_export_snapshot()"
+COUNT_LEDGERS: Final = "SELECT count(*) FROM tai.heads WHERE seq > 0"
+COUNT_RECEIPTS: Final = "SELECT count(*) FROM tai.receipts"
+
+# One at a time of those that make databases beside this one. Of the session: it ends with whoever holds it.
+LOCK_SAVING: Final = "SELECT pg_try_advisory_lock(hashtext('tai.saving'))"
+SELECT_DATABASE: Final = "SELECT oid::text FROM pg_database WHERE datname = current_database()"
+SELECT_BESIDE: Final = "SELECT datname FROM pg_database WHERE datname LIKE %b::text ORDER BY datname"
+# Ours by role, or by the name that our own connections give; a pooler's idle connections have the role too.
+SELECT_OTHERS: Final = """
+    SELECT coalesce(nullif(application_name, ''), '?'), count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+        AND coalesce(backend_type, 'client backend') = 'client backend'
+        AND (usename = current_user OR application_name = 'tai-autonomics')
+    GROUP BY 1 ORDER BY 1
+"""
+EXISTS_SCHEMA: Final = "SELECT to_regnamespace('tai') IS NOT NULL"
+EXISTS_RECEIPTS: Final = "SELECT to_regclass('tai.receipts') IS NOT NULL"
+HOLDS_RECEIPTS: Final = "SELECT EXISTS (SELECT FROM tai.receipts)"
+# What makes the schema fills this one.
+SELECT_TABLES: Final = """
+    SELECT c.relname, array_agg(a.attname::text ORDER BY a.attnum)
+    FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    WHERE c.relnamespace = 'tai'::regnamespace AND c.relkind = 'r' AND c.relname <> 'migrations'
+    GROUP BY c.relname ORDER BY c.relname
+"""
+SELECT_SEQUENCES: Final = """
+    SELECT sequencename::text, last_value FROM pg_sequences WHERE schemaname = 'tai' AND last_value IS NOT NULL
+"""
+SET_SEQUENCE: Final = "SELECT setval(format('tai.%%I', %b::text)::regclass, %b::bigint)"
+SELECT_INDEXES: Final = """
+    SELECT c.relname::text, pg_get_indexdef(c.oid)
+    FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
+    WHERE c.relnamespace = 'tai'::regnamespace AND NOT i.indisprimary
 """
 
 SELECT_MIGRATED: Final = "SELECT to_regclass('tai.migrations') IS NOT NULL"

@@ -11,6 +11,7 @@ import msgspec
 from tai_autonomics.errors import StoreUnavailable
 from tai_autonomics.ledger.records import (
     Append,
+    Erased,
     Head,
     Leased,
     Ledger,
@@ -120,7 +121,8 @@ class PostgresStore:
         try:
             yield
         except BaseException:
-            if connection.warnings != warned:
+            # Cut or lost, it may have been told to commit; and asked to cancel, it commits without the standby.
+            if connection.warnings != warned or connection.is_cut or connection.closed:
                 self._unconfirmed.update(append.tenant for append in appends)
             raise
 
@@ -163,6 +165,9 @@ class PostgresStore:
 
     async def parts(self, tenant: str, first: int, last: int) -> tuple[Part, ...]:
         return await self._read_of(tenant, lambda connection: reading.parts(connection, tenant, first, last))
+
+    async def erased(self) -> tuple[Erased, ...]:
+        return await self._read(reading.erased)
 
     async def lease(self, limit: int, seconds: float, now: str | None = None) -> tuple[Leased, ...]:
         """By the server's clock; `now` is another's, and does not count."""

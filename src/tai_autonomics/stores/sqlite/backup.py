@@ -12,25 +12,13 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct
-
 from tai_autonomics.errors import StoreUnavailable
-from tai_autonomics.ledger.records import Erased
+from tai_autonomics.ledger.records import Copied, Erased
 from tai_autonomics.stores.sqlite import files, reading
 from tai_autonomics.stores.sqlite import statements as sql
 
 PAGES: Final = 4_096
 """Copied in one step: 16 MB."""
-
-
-class Copied(Struct, frozen=True):
-    """What a copy holds. `newest` is the time of its newest receipt, None without any."""
-
-    schema: int
-    ledgers: int
-    receipts: int
-    newest: str | None
-    erased: tuple[Erased, ...]
 
 
 def copy(path: Path, to: Path, tell: Callable[[int, int], None]) -> Copied:

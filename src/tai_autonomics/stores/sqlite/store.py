@@ -18,6 +18,7 @@ from typing import Final, TypeVar
 from tai_autonomics.errors import StoreUnavailable
 from tai_autonomics.ledger.records import (
     Append,
+    Erased,
     Head,
     Leased,
     Ledger,
@@ -147,6 +148,9 @@ class SQLiteStore:
 
     async def parts(self, tenant: str, first: int, last: int) -> tuple[Part, ...]:
         return await self._read(partial(reading.parts, tenant=tenant, first=first, last=last))
+
+    async def erased(self) -> tuple[Erased, ...]:
+        return await self._read(reading.erased)
 
     async def lease(self, limit: int, seconds: float, now: str | None = None) -> tuple[Leased, ...]:
         """`now` is required: SQLite has no clock of its own."""

@@ -1,0 +1,122 @@
+"""What is carried out by hand in the cloud: the scripts are sound and say what they need, Terraform keeps its word."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = sorted((ROOT / "deploy").rglob("*.sh"))
+TERRAFORM = (ROOT / "terraform" / "firestore.tf").read_text()
+SPY = '#!/bin/sh\necho "$(basename "$0") $*" >> "$SEEN"\n'
+
+
+def names(scripts: list[Path]) -> list[str]:
+    return [script.name for script in scripts]
+
+
+def test_the_scripts_are_clean() -> None:
+    shellcheck = Path(sys.executable).with_name("shellcheck")
+    done = subprocess.run([shellcheck, *SCRIPTS], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert len(SCRIPTS) >= 7
+    assert all(os.access(script, os.X_OK) for script in SCRIPTS)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=names(SCRIPTS))
+def test_a_script_without_its_arguments_says_which_and_does_nothing(script: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["bash", script], capture_output=True, text=True, timeout=60, check=False, env={"PATH": os.environ["PATH"]}
+    )
+    assert done.returncode != 0
+    assert f"usage: {script.name} PROJECT " in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "carried_out"),
+    [
+        (
+            "export.sh",
+            ["p", "(default)", "gs://b/f", "2026-11-24T02:30:00Z"],
+            "gcloud firestore export gs://b/f/2026-11-24T02:30:00Z --project=p --database=(default)"
+            " --snapshot-time=2026-11-24T02:30:00Z\n",
+        ),
+        (
+            "import.sh",
+            ["p", "eur3", "new1", "gs://b/f/m"],
+            "gcloud firestore databases create --project=p --database=new1 --location=eur3 --type=firestore-native"
+            " --enable-pitr --delete-protection\n"
+            "gcloud firestore import gs://b/f/m --project=p --database=new1\n",
+        ),
+        (
+            "restore.sh",
+            ["p", "eur3", "b1", "new1"],
+            "gcloud firestore databases restore --project=p --destination-database=new1"
+            " --source-backup=projects/p/locations/eur3/backups/b1\n"
+            "gcloud firestore databases update --project=p --database=new1 --enable-pitr --delete-protection\n",
+        ),
+        (
+            "clone.sh",
+            ["p", "(default)", "2026-11-24T02:30:00Z", "new1"],
+            "gcloud firestore databases clone --project=p --destination-database=new1"
+            " --source-database=projects/p/databases/(default) --snapshot-time=2026-11-24T02:30:00Z\n"
+            "gcloud firestore databases update --project=p --database=new1 --enable-pitr --delete-protection\n",
+        ),
+        (
+            "schedule.sh",
+            ["p", "new1"],
+            "gcloud firestore databases update --project=p --database=new1 --enable-pitr --delete-protection\n"
+            "gcloud firestore backups schedules create --project=p --database=new1 --recurrence=daily"
+            " --retention=30d\n",
+        ),
+        (
+            "fit.sh",
+            ["p", "new1", "kept"],
+            "tai-autonomics restore --in-place --backups kept --store firestore://p/new1\n",
+        ),
+    ],
+)
+def test_a_script_asks_the_cloud_for_what_it_says(
+    tmp_path: Path, script: str, arguments: list[str], carried_out: str
+) -> None:
+    seen = tmp_path / "seen"
+    for name in ("gcloud", "tai-autonomics"):
+        (tmp_path / name).write_text(SPY)
+        (tmp_path / name).chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SEEN": str(seen)}
+    (path,) = [each for each in SCRIPTS if each.name == script]
+    subprocess.run(["bash", path, *arguments], env=environ, capture_output=True, timeout=60, check=True)
+    assert seen.read_text() == carried_out
+
+
+def test_the_list_of_erasures_in_the_bucket_only_grows(tmp_path: Path) -> None:
+    bucket, made = tmp_path / "bucket", tmp_path / "bin"
+    bucket.mkdir()
+    made.mkdir()
+    (made / "gcloud").write_text(
+        '#!/bin/sh\ncase "$2" in ls) test -e "${3#gs://}" ;; cp) cp "${3#gs://}" "${4#gs://}" ;; esac\n'
+    )
+    (made / "tai-autonomics").write_text('#!/bin/sh\necho "$5 $6" >> "$4/erasures.jsonl"\n')
+    for each in made.iterdir():
+        each.chmod(0o755)
+    (script,) = [each for each in SCRIPTS if each.name == "erasures.sh"]
+    for _ in range(2):
+        subprocess.run(
+            ["bash", script, "p", "d1", f"gs://{bucket}"],
+            env={"PATH": f"{made}:{os.environ['PATH']}"},
+            capture_output=True,
+            timeout=60,
+            check=True,
+        )
+    assert (bucket / "erasures.jsonl").read_text() == "--store firestore://p/d1\n" * 2
+
+
+def test_terraform_lets_nobody_delete_the_database_and_keeps_what_brings_it_back() -> None:
+    kept = dict(re.findall(r'(\w+) += "?([^"\n]+)"?\n', TERRAFORM))
+    assert kept["point_in_time_recovery_enablement"] == "POINT_IN_TIME_RECOVERY_ENABLED"
+    assert kept["delete_protection_state"] == "DELETE_PROTECTION_ENABLED"
+    assert kept["prevent_destroy"] == "true"
+    assert "daily_recurrence {}" in TERRAFORM
