@@ -8,7 +8,7 @@ import pytest
 
 from tai_autonomics.domain.actions import ActionType
 from tai_autonomics.domain.plans import Quota
-from tai_autonomics.domain.rules import Mode
+from tai_autonomics.domain.rules import RULES_MAX, Mode
 from tai_autonomics.policy import cel, governing, orders
 from tai_autonomics.policy.file import load
 from tai_autonomics.policy.mistakes import FUNCTIONS, NotACondition
@@ -58,5 +58,5 @@ def test_every_name_function_and_action_is_there() -> None:
 
 
 def test_the_bounds_are_those_of_the_code() -> None:
-    for bound in (cel.TEXT_CHARACTERS_MAX, cel.LABELS_CHARACTERS_MAX, cel.PATTERN_PLACES_MAX, governing.RULES_MAX):
+    for bound in (cel.TEXT_CHARACTERS_MAX, cel.LABELS_CHARACTERS_MAX, cel.PATTERN_PLACES_MAX, RULES_MAX):
         assert f"{bound:,}" in DOCUMENT

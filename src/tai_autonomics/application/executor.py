@@ -29,6 +29,7 @@ from tai_autonomics.domain.governor import (
     GiveUp,
     InFlight,
     ReportResult,
+    action_of,
     stage_of,
 )
 from tai_autonomics.domain.identifiers import ActionId
@@ -161,7 +162,7 @@ class Executor:
             # It may have been cancelled, or attempted elsewhere, while it waited for its place.
             in_flight = await self._ready(tenant, action_id)
             if in_flight is not None:
-                await self._carry_out(_action_of(tenant, in_flight), in_flight)
+                await self._carry_out(action_of(in_flight, tenant), in_flight)
 
     async def _ready(self, tenant: str, action_id: ActionId) -> InFlight | None:
         """The action, if it is to be attempted now."""
@@ -309,20 +310,3 @@ def _outcome_of(outcome: Outcome) -> str:
             return "unknown"
         case TimedOut():
             return "timed_out"
-
-
-def _action_of(tenant: str, action: InFlight) -> Action:
-    """What an actuator is told."""
-    assert action.deadline is not None
-    return Action(
-        id=action.id,
-        tenant=tenant,
-        rule=action.rule,
-        order=action.order,
-        attempts_max=action.attempts_max,
-        timeout_seconds=action.timeout_seconds,
-        deadline=action.deadline,
-        requested_at=action.requested_at,
-        metric=action.metric,
-        value=action.value,
-    )

@@ -25,9 +25,6 @@ Result = Literal["succeeded", "failed", "timed_out", "unknown", "lapsed", "cance
 Target = dict[str, "str | int | bool"]
 """What an action is to make true, in absolute terms: the first attempt's receipt holds it, every attempt sends it."""
 
-URL_BYTES_MAX: Final = 2_048
-"""The longest text of an order, so that a receipt can hold the request of it."""
-
 
 class Webhook(Struct, frozen=True, tag="webhook", tag_field="type", forbid_unknown_fields=True):
     """A signed POST to `url` (Standard Webhooks). `idempotent`: the receiver takes one webhook-id once."""

@@ -19,7 +19,7 @@ Mode = Literal["enforce", "approve", "shadow"]
 
 SAMPLES_MAX: Final = 120
 """As many measurements of one metric are kept; a longer window has no more."""
-RULES_MAX: Final = 16
+RULES_MAX: Final = 20
 """As many rules a plan may have: one receipt holds what all of them say to the same signals."""
 
 

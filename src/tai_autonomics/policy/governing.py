@@ -9,6 +9,7 @@ from yaml import Node, ScalarNode
 from tai_autonomics.domain.identifiers import MetricName, QuotaName, RuleName
 from tai_autonomics.domain.plans import Quota
 from tai_autonomics.domain.rules import (
+    RULES_MAX,
     SAMPLES_MAX,
     Approval,
     Budget,
@@ -39,8 +40,6 @@ from tai_autonomics.policy.nodes import (
 from tai_autonomics.policy.orders import read_order
 from tai_autonomics.policy.syntax import Expression
 
-RULES_MAX: Final = 20
-"""Of one plan: all that name a metric are asked for each signal of it."""
 BUDGET_MAX: Final = 1_000_000
 FAILURES_MAX: Final = 100
 ATTEMPTS_MAX: Final = 10

@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from tests.builders import CPU, HIGH, HOOK, after, governed, observed, rule
 from tests.unit.application.faulty_store import FaultyStore
-from tests.unit.application.instance import HandClock, Instance, ledger, opened, until
+from tests.unit.application.instance import HandClock, Instance, ledger, until
+from tests.unit.application.instance import opened as opened_with_executor
 
 from tai_autonomics.application.corridor import CorridorBounds
 from tai_autonomics.application.transfer import Import, export, replay
@@ -39,6 +42,14 @@ async def target() -> AsyncIterator[FaultyStore]:
     real = await SQLiteStore.open(None)
     yield FaultyStore(real)
     await real.aclose()
+
+
+@asynccontextmanager
+async def opened(store: FaultyStore, clock: HandClock | None = None, **rest: Any) -> AsyncIterator[Instance]:
+    """An instance whose actions a test carries out by hand."""
+    async with opened_with_executor(store, clock, **rest) as one:
+        one.executor.stop_taking()
+        yield one
 
 
 async def in_flight(one: Instance) -> InFlight:

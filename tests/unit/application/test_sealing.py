@@ -9,7 +9,7 @@ from tests.given_when_then import Then, given
 from tests.unit.application.instance import SeededEntropy
 
 from tai_autonomics.application.sealing import Sealed, Submission, action_id_after, new_ledger, seal_decision
-from tai_autonomics.domain.actions import URL_BYTES_MAX, Webhook
+from tai_autonomics.domain.actions import Webhook
 from tai_autonomics.domain.entitlement import EntitlementGranted
 from tai_autonomics.domain.governor import (
     ApproveAction,
@@ -31,6 +31,7 @@ from tai_autonomics.domain.tenant import Command, EffectivePlanChanged
 from tai_autonomics.ledger.canonical import BYTES_MAX
 from tai_autonomics.ledger.receipt import read
 from tai_autonomics.ledger.records import Head
+from tai_autonomics.policy.orders import URL_CHARACTERS_MAX
 
 NAME = "n" * 124
 LONGEST = Decimal("-123456789012345678.123456789")
@@ -98,7 +99,7 @@ def flapping(text: str) -> tuple[Rule, ...]:
     acts = when(text, lambda facts: facts.value < 0)
     clears = when(text, lambda facts: facts.value > 0)
     shadows = [rule(f"{n:04}{NAME}", signal=NAME, act=acts, clear=clears, mode="shadow") for n in range(RULES_MAX)]
-    order = Webhook("https://" + "u" * (URL_BYTES_MAX - 8))
+    order = Webhook("https://" + "u" * (URL_CHARACTERS_MAX - 8))
     return (rule(f"0000{NAME}", signal=NAME, act=acts, clear=clears, order=order), *shadows[1:])
 
 

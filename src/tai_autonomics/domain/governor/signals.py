@@ -19,7 +19,7 @@ from tai_autonomics.errors import Malformed
 LABELS_MAX: Final = 16
 LABELS_BYTES_MAX: Final = 1_024
 """All labels of a signal as JSON."""
-SIGNALS_BYTES_MAX: Final = 12_288
+SIGNALS_BYTES_MAX: Final = 10_240
 """What the signals of one command may take of its receipt, which also holds what the rules say to them."""
 SIGNAL_BYTES: Final = 220
 """What an event says of a signal beside its metric and labels, at most."""
