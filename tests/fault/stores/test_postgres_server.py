@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -203,19 +203,26 @@ async def test_a_server_that_cannot_be_reached_or_refuses_is_named_without_the_p
         assert "hunter2" not in repr(refusal.value.__cause__)
 
 
-async def test_the_doctor_says_what_an_acknowledged_receipt_survives(own: Cluster, cluster: Cluster) -> None:
-    store = await PostgresStore.open(own.url(own.database()))
-    assert doctor.durability(await store.durability()).detail.startswith("no synchronous standby")
+@contextmanager
+def without_standby(own: Cluster) -> Iterator[None]:
+    """Every commit waits for a standby that is not there."""
     own.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
     own.execute("SELECT pg_reload_conf()")
     try:
+        yield
+    finally:
+        own.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        own.execute("SELECT pg_reload_conf()")
+
+
+async def test_the_doctor_says_what_an_acknowledged_receipt_survives(own: Cluster, cluster: Cluster) -> None:
+    store = await PostgresStore.open(own.url(own.database()))
+    assert doctor.durability(await store.durability()).detail.startswith("no synchronous standby")
+    with without_standby(own):
         async with asyncio.timeout(RECOVERY_SECONDS_MAX):
             while not (found := await store.durability()).names_standbys:
                 await asyncio.sleep(0.01)
         assert doctor.durability(found).status is ExitStatus.UNCLEAR
-    finally:
-        own.execute("ALTER SYSTEM RESET synchronous_standby_names")
-        own.execute("SELECT pg_reload_conf()")
     await store.aclose()
     careless = await PostgresStore.open(cluster.url(cluster.database()))
     assert doctor.durability(await careless.durability()).status is ExitStatus.WRONG
@@ -303,19 +310,23 @@ async def _grow(acknowledged: dict[str, list[Receipt]], more: int) -> None:
             await asyncio.sleep(0.01)
 
 
+WAITS_FOR_STANDBY = "FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+
+
+async def until_rows(own: Cluster, query: str, *, there: bool) -> None:
+    async with asyncio.timeout(RECOVERY_SECONDS_MAX):
+        while bool(own.execute(query)) is not there:
+            await asyncio.sleep(0.01)
+
+
 async def test_a_commit_that_no_standby_confirms_is_not_acknowledged(
     own: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = await PostgresStore.open(own.url(own.database()))
     await send(store, append("beta", chain("beta", 1)))
-    own.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-    own.execute("SELECT pg_reload_conf()")
-    try:
+    with without_standby(own):
         sending = asyncio.create_task(send(store, append("acme", chain("acme", 1))))
-        query = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-        async with asyncio.timeout(RECOVERY_SECONDS_MAX):
-            while not own.execute(query):
-                await asyncio.sleep(0.01)
+        await until_rows(own, f"SELECT pg_cancel_backend(pid) {WAITS_FOR_STANDBY}", there=True)
         with pytest.raises(StoreUnavailable, match="does not say that the commit is safe"):
             await sending
         # It is there, on this server alone: whoever reads back would acknowledge it.
@@ -326,12 +337,37 @@ async def test_a_commit_that_no_standby_confirms_is_not_acknowledged(
         await verify(store, "beta", receipts=1)
         with pytest.raises(StoreUnavailable, match="did not answer within"):
             await send(store, append("gamma", chain("gamma", 1)))
-    finally:
-        own.execute("ALTER SYSTEM RESET synchronous_standby_names")
-        own.execute("SELECT pg_reload_conf()")
     await recovered(store, append("gamma", chain("gamma", 1)))
     await verify(store, "acme", receipts=1)
     await store.aclose()
+
+
+async def test_a_session_that_waits_for_a_lost_standby_goes_with_our_wait_and_is_acknowledged_by_nobody(
+    own: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = own.url(own.database())
+    store, other = await PostgresStore.open(url), await PostgresStore.open(url)
+    made = chain("acme", 3)
+    await send(store, append("acme", made[:1]))
+    monkeypatch.setattr(connections, "WORK_SECONDS_MAX", 0.3)
+    unheard = append("acme", made[1:2], made[0])
+    with without_standby(own):
+        with pytest.raises(StoreUnavailable, match="did not answer within"):
+            await send(store, unheard)
+        await until_rows(own, f"SELECT 1 {WAITS_FOR_STANDBY}", there=False)
+        # It is there now, for all to see, and a failover would take it away.
+        assert (await other.heads(["acme"]))["acme"].seq == 2
+        with pytest.raises(StoreUnavailable, match="did not answer within"):
+            await store.receipts("acme", 0, 9)
+        # What another instance would answer for: that the command is stored, and what came before its own.
+        for wanted in (unheard, append("acme", [receipt("acme", made[0], command_id="other")], made[0])):
+            with pytest.raises(StoreUnavailable, match="did not answer within"):
+                await send(other, wanted)
+        await until_rows(own, f"SELECT 1 {WAITS_FOR_STANDBY}", there=False)
+    await recovered(store, append("acme", made[2:], made[1]))
+    for one in (store, other):
+        await verify(one, "acme", receipts=3)
+        await one.aclose()
 
 
 def appending(url: str) -> subprocess.Popen[str]:

@@ -3,13 +3,16 @@ One append of many tenants, in one transaction that no tenant can spoil for anot
 
     heads that are not there yet are made, in a transaction of their own
     heads are locked, without waiting       not returned --> Busy, that tenant alone
-    command ids are looked up               held         --> Duplicates
-    heads are compared                      moved on     --> Conflict, with what was missed
-    the rest is stored and committed                     --> Appended
+    command ids are looked up               held         --> Duplicates     \
+    heads are compared                      moved on     --> Conflict        > told after the commit
+    the rest is stored and committed                     --> Appended       /
 
 The look-up is a statement of its own, begun when the locks are had: in READ COMMITTED it then sees whatever an earlier
 holder of a lock has committed. Under the locks nothing can come in between, so no statement here can fail for what one
 tenant sent.
+
+What another instance stored may be on this server alone, when its wait for the synchronous standby was cut short. Locks
+are written to the journal too, so our commit waits for the standby, and all that we have seen is then confirmed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -57,7 +60,7 @@ async def append(connection: Connection, appends: Sequence[Append], tell: Tell, 
     Tell each tenant's outcome. Raises psycopg.Error or StoreUnavailable when nothing can be said of the rest.
 
     `locked`: the connection is in a transaction that holds the head of the only append (holding.py), which is what
-    `Appended` ends, and nothing else does.
+    `Appended` and `Duplicates` end, and nothing else does.
     """
     untold = {append.tenant: append for append in appends}
 
@@ -80,20 +83,25 @@ async def _append(connection: Connection, appends: Sequence[Append], tell: Tell,
         if not locked:
             await _begin(connection, [a.tenant for a in appends if a.expected_seq == 0])
         found = await _find(connection, appends)
-        for append in appends:
-            if append.tenant in found.duplicates:
-                tell(append, found.duplicates[append.tenant])
-        for append in found.conflicts:
-            tell(append, Conflict(await reading.receipts(connection, append.tenant, append.expected_seq, MISSED_MAX)))
+        conflicts = [(append, await _missed(connection, append)) for append in found.conflicts]
         await _tell_unlocked(connection, found.unlocked, tell)
-        if locked and not found.clean:
-            return
+        if locked and not found.clean and not found.duplicates:
+            return _tell_all(conflicts, tell)
         for statement in sql.statements_of(found.clean):
             await connection.execute(statement.text.encode(), statement.parameters)
         warned, committing = connection.warnings, await connection.execute(sql.COMMIT)
     check_committed(connection, committing, warned)
-    for append in found.clean:
-        tell(append, APPENDED)
+    duplicates = [(append, found.duplicates[append.tenant]) for append in appends if append.tenant in found.duplicates]
+    return _tell_all([*duplicates, *conflicts, *((append, APPENDED) for append in found.clean)], tell)
+
+
+def _tell_all(outcomes: Sequence[tuple[Append, Outcome]], tell: Tell) -> None:
+    for append, outcome in outcomes:
+        tell(append, outcome)
+
+
+async def _missed(connection: Connection, append: Append) -> Conflict:
+    return Conflict(await reading.receipts(connection, append.tenant, append.expected_seq, MISSED_MAX))
 
 
 async def _begin(connection: Connection, new: Sequence[str]) -> None:

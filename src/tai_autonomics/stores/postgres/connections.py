@@ -5,7 +5,8 @@ The pool, the limits of every transaction, and what each error of the engine mea
     transaction  BEGIN, limits, work, COMMIT in one pipeline: the work's own questions are its only round trips
 
 A connection that comes back in any state but idle is closed: the server rolls back, and the pool opens another. One
-whose time is up, or whose caller leaves, is cut off at once: a server that stands still would not cancel either.
+whose time is up, or whose caller leaves, is cut off at once: a server that stands still would not cancel either. One
+that works would not notice, and go on (for a lost standby it waits without end), so it is asked to stop as well.
 """
 
 import asyncio
@@ -18,13 +19,15 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final, TypeVar
 
 import psycopg
-from psycopg import AsyncConnection, AsyncCursor, errors
+from psycopg import AsyncConnection, AsyncCursor, capabilities, errors
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import Diagnostic, PipelineAborted
+from psycopg.generators import cancel
 from psycopg.pq import TransactionStatus
+from psycopg.pq.abc import PGcancelConn
 from psycopg.rows import TupleRow
-from psycopg.waiting import wait_async
+from psycopg.waiting import wait_async, wait_conn_async
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from tai_autonomics.errors import StoreUnavailable
@@ -44,6 +47,8 @@ WAITING_MAX: Final = 10_000
 """Pieces of work that wait for a connection; the lanes' own bounds are met first."""
 _INTERVAL_SECONDS: Final = 0.1
 """Psycopg's own: how often a wait looks up."""
+CANCEL_SECONDS_MAX: Final = 3.0
+"""For asking the server to leave what a cut connection has begun."""
 CLOSE_SECONDS_MAX: Final = 2.0
 RECONNECT_SECONDS_MAX: Final = 2.0
 """How long the pool tries by itself; after that the next piece of work makes it try again, at once."""
@@ -58,10 +63,19 @@ class Connection(AsyncConnection[TupleRow]):
     warnings = 0
     is_cut = False
     is_read_only = False
+    cancelling: asyncio.Task[None] | None = None
 
     def cut(self) -> None:
         """Shut the socket, and not its descriptor: whoever waits on it hears that the server is gone."""
+        if self.is_cut:
+            return
         self.is_cut = True
+        if self.pgconn.transaction_status == TransactionStatus.ACTIVE and capabilities.has_cancel_safe():
+            # Begun before the socket goes: it copies whom to ask, and of which session.
+            asking = self.pgconn.cancel_conn()
+            with suppress(psycopg.Error):
+                asking.start()
+                self.cancelling = asyncio.get_running_loop().create_task(_cancel(asking))
         with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(self.pgconn.socket)) as line:
             line.shutdown(socket.SHUT_RDWR)
 
@@ -100,6 +114,7 @@ class Connections:
         )
         self._is_closed = False
         self._checking: asyncio.Task[None] | None = None
+        self._cancelling: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Raises StoreUnavailable when the server does not let us in, with what it said."""
@@ -139,6 +154,9 @@ class Connections:
 
     async def give_back(self, connection: Connection) -> None:
         if connection.is_cut or connection.pgconn.transaction_status != TransactionStatus.IDLE:
+            if connection.cancelling is not None:
+                self._cancelling.add(connection.cancelling)
+                connection.cancelling.add_done_callback(self._cancelling.discard)
             await connection.close()
             # What broke this one (a restart, a failover) broke those that lie in the pool as well.
             if self._checking is None or self._checking.done():
@@ -158,6 +176,7 @@ class Connections:
             with suppress(asyncio.CancelledError):
                 await self._checking
         await self._pool.close(CLOSE_SECONDS_MAX)
+        await asyncio.gather(*self._cancelling)
 
 
 @asynccontextmanager
@@ -281,6 +300,16 @@ def _is_operators(error: psycopg.Error) -> bool:
 def _said(error: psycopg.Error) -> str:
     """The first line: those below quote rows and statements."""
     return (error.diag.message_primary or str(error) or type(error).__name__).partition("\n")[0]
+
+
+async def _cancel(asking: PGcancelConn) -> None:
+    """
+    Whether it did cancel, nobody can say; a connection's outcome is unknown from its cut on.
+
+    A commit that waits for the standby stays: it is then on this server alone, where everybody sees it.
+    """
+    with suppress(psycopg.Error, OSError):
+        await wait_conn_async(cancel(asking), interval=_INTERVAL_SECONDS, timeout=CANCEL_SECONDS_MAX)
 
 
 async def _configure(connection: Connection) -> None:

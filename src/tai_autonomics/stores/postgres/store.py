@@ -121,7 +121,8 @@ class PostgresStore:
         try:
             yield
         except BaseException:
-            if connection.warnings != warned:
+            # Cut or lost, it may have been told to commit; and asked to cancel, it commits without the standby.
+            if connection.warnings != warned or connection.is_cut or connection.closed:
                 self._unconfirmed.update(append.tenant for append in appends)
             raise
 
