@@ -3,16 +3,17 @@ One append of many tenants, in one transaction that no tenant can spoil for anot
 
     heads that are not there yet are made, in a transaction of their own
     heads are locked, without waiting       not returned --> Busy, that tenant alone
-    command ids are looked up               held         --> Duplicates     \
-    heads are compared                      moved on     --> Conflict        > told after the commit
-    the rest is stored and committed                     --> Appended       /
+    command ids are looked up               held         --> Duplicates
+    heads are compared                      moved on     --> Conflict, with what was missed
+    the rest is stored and committed                     --> Appended
 
 The look-up is a statement of its own, begun when the locks are had: in READ COMMITTED it then sees whatever an earlier
 holder of a lock has committed. Under the locks nothing can come in between, so no statement here can fail for what one
 tenant sent.
 
-What another instance stored may be on this server alone, when its wait for the synchronous standby was cut short. Locks
-are written to the journal too, so our commit waits for the standby, and all that we have seen is then confirmed.
+Where commits wait for a synchronous standby, what another instance stored may be on this server alone: its wait was cut
+short. There Duplicates and Conflict are told after our own commit. Locks are in the journal too, so it waits for the
+standby, and thereby for all that we have seen.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -53,6 +54,7 @@ class Found(Struct, frozen=True):
     conflicts: tuple[Append, ...]
     unlocked: tuple[Append, ...]
     """No head of theirs was locked."""
+    names_standbys: bool
 
 
 async def append(connection: Connection, appends: Sequence[Append], tell: Tell, *, locked: bool = False) -> None:
@@ -60,7 +62,7 @@ async def append(connection: Connection, appends: Sequence[Append], tell: Tell, 
     Tell each tenant's outcome. Raises psycopg.Error or StoreUnavailable when nothing can be said of the rest.
 
     `locked`: the connection is in a transaction that holds the head of the only append (holding.py), which is what
-    `Appended` and `Duplicates` end, and nothing else does.
+    `Appended` ends, and with a synchronous standby `Duplicates` and `Conflict` do.
     """
     untold = {append.tenant: append for append in appends}
 
@@ -83,25 +85,33 @@ async def _append(connection: Connection, appends: Sequence[Append], tell: Tell,
         if not locked:
             await _begin(connection, [a.tenant for a in appends if a.expected_seq == 0])
         found = await _find(connection, appends)
-        conflicts = [(append, await _missed(connection, append)) for append in found.conflicts]
         await _tell_unlocked(connection, found.unlocked, tell)
-        if locked and not found.clean and not found.duplicates:
-            return _tell_all(conflicts, tell)
+        refused = await _refused(connection, appends, found)
+        if not found.names_standbys:
+            _tell_all(refused, tell)
+            refused = []
+        if locked and not found.clean and not refused:
+            return
         for statement in sql.statements_of(found.clean):
             await connection.execute(statement.text.encode(), statement.parameters)
         warned, committing = connection.warnings, await connection.execute(sql.COMMIT)
     check_committed(connection, committing, warned)
+    _tell_all([*refused, *((append, APPENDED) for append in found.clean)], tell)
+
+
+async def _refused(
+    connection: Connection, appends: Sequence[Append], found: Found
+) -> list[tuple[Append, Duplicates | Conflict]]:
     duplicates = [(append, found.duplicates[append.tenant]) for append in appends if append.tenant in found.duplicates]
-    return _tell_all([*duplicates, *conflicts, *((append, APPENDED) for append in found.clean)], tell)
+    missed = [
+        await reading.receipts(connection, append.tenant, append.expected_seq, MISSED_MAX) for append in found.conflicts
+    ]
+    return [*duplicates, *zip(found.conflicts, map(Conflict, missed), strict=True)]
 
 
 def _tell_all(outcomes: Sequence[tuple[Append, Outcome]], tell: Tell) -> None:
     for append, outcome in outcomes:
         tell(append, outcome)
-
-
-async def _missed(connection: Connection, append: Append) -> Conflict:
-    return Conflict(await reading.receipts(connection, append.tenant, append.expected_seq, MISSED_MAX))
 
 
 async def _begin(connection: Connection, new: Sequence[str]) -> None:
@@ -123,9 +133,11 @@ async def _find(connection: Connection, appends: Sequence[Append]) -> Found:
     asked = [(a.tenant, receipt.command_id) for a in appends for receipt in a.receipts]
     locking = await reading.ask(connection, sql.LOCK_HEADS, ([a.tenant for a in appends],))
     looking = await reading.ask(connection, sql.SELECT_HELD, ([t for t, _ in asked], [i for _, i in asked]))
+    standbys = await reading.ask(connection, sql.SELECT_NAMES_STANDBYS)
     heads = await reading.heads_of(locking)
     held = await _held_of(looking)
-    return _sorted_out(appends, heads, held)
+    ((names_standbys,),) = await standbys.fetchall()
+    return _sorted_out(appends, heads, held, names_standbys=names_standbys)
 
 
 async def _held_of(cursor: AsyncCursor[Any]) -> dict[str, dict[str, Receipt]]:
@@ -135,7 +147,13 @@ async def _held_of(cursor: AsyncCursor[Any]) -> dict[str, dict[str, Receipt]]:
     return held
 
 
-def _sorted_out(appends: Sequence[Append], heads: Mapping[str, Head], held: Mapping[str, dict[str, Receipt]]) -> Found:
+def _sorted_out(
+    appends: Sequence[Append],
+    heads: Mapping[str, Head],
+    held: Mapping[str, dict[str, Receipt]],
+    *,
+    names_standbys: bool,
+) -> Found:
     clean, conflicts, unlocked, duplicates = [], [], [], {}
     for append in appends:
         head = heads.get(append.tenant)
@@ -147,7 +165,7 @@ def _sorted_out(appends: Sequence[Append], heads: Mapping[str, Head], held: Mapp
             conflicts.append(append)
         else:
             clean.append(append)
-    return Found(tuple(clean), duplicates, tuple(conflicts), tuple(unlocked))
+    return Found(tuple(clean), duplicates, tuple(conflicts), tuple(unlocked), names_standbys)
 
 
 async def _tell_unlocked(connection: Connection, unlocked: Sequence[Append], tell: Tell) -> None:

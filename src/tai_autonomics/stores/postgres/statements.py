@@ -158,6 +158,7 @@ SELECT_DURABILITY: Final = """
         current_setting('synchronous_standby_names') <> '',
         (SELECT count(*) FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum'))
 """
+SELECT_NAMES_STANDBYS: Final = "SELECT current_setting('synchronous_standby_names') <> ''"
 # A write that leaves no row: a message in the journal, flushed by the commit.
 WRITE_NOTHING: Final = "SELECT pg_logical_emit_message(true, 'tai', '')"
 
