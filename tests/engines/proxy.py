@@ -4,6 +4,10 @@ A TCP proxy that fails where a test says: at a byte of what goes up to the serve
     cut      both sides are closed after exactly so many bytes
     reset    the same, and the client gets a reset instead of an end
     hold     nothing passes any more, in either direction, until `heal`
+    mute     nothing comes down any more until `heal`, and what goes up arrives
+
+The bytes count from the arming, on all connections together, or from where `after` ends on any of them. `delay_seconds`
+is how much later everything arrives.
 """
 
 import asyncio
@@ -15,17 +19,18 @@ from typing import Final, Literal, Self
 from msgspec import Struct
 
 Direction = Literal["up", "down"]
-Action = Literal["cut", "reset", "hold"]
+Action = Literal["cut", "reset", "hold", "mute"]
 
 READ_BYTES_MAX: Final = 65_536
 
 
 class Fault(Struct):
-    """Strikes once, when `at` bytes have passed in its direction since it was armed."""
+    """Strikes once, at the `at`th byte of its direction since it was armed, or since `after` passed."""
 
     direction: Direction
     at: int
     action: Action
+    after: bytes = b""
 
 
 class _Link:
@@ -54,23 +59,32 @@ class Proxy:
         self.port = 0
         self.passed: dict[Direction, bytearray] = {"up": bytearray(), "down": bytearray()}
         self.struck = asyncio.Event()
+        self.strikes = 0
+        self.delay_seconds = 0.0
         self._fault: Fault | None = None
-        self._healed = asyncio.Event()
-        self._healed.set()
+        self._open: dict[Direction, asyncio.Event] = {"up": asyncio.Event(), "down": asyncio.Event()}
         self._links: set[_Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self.heal()
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
 
     def record(self) -> None:
         self.passed = {"up": bytearray(), "down": bytearray()}
 
-    def arm(self, direction: Direction, at: int, action: Action) -> None:
+    def arm(self, direction: Direction, at: int, action: Action, *, after: bytes = b"") -> None:
+        """`after` is looked for in what is read at once; without it, bytes count from now on."""
         self.record()
         self.struck.clear()
-        self._fault = Fault(direction, at, action)
+        self._fault = Fault(direction, at, action, after)
 
     def heal(self) -> None:
+        """Everything passes again; what was cut stays so."""
         self._fault = None
-        self._healed.set()
+        for opened in self._open.values():
+            opened.set()
 
     def cut_all(self) -> None:
         for link in tuple(self._links):
@@ -98,7 +112,7 @@ class Proxy:
         try:
             server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
         except OSError:
-            writer.close()
+            writer.transport.abort()
             return
         link = _Link(writer, server_writer)
         self._links.add(link)
@@ -115,27 +129,42 @@ class Proxy:
     ) -> None:
         try:
             while read := await reader.read(READ_BYTES_MAX):
+                if self.delay_seconds:
+                    await asyncio.sleep(self.delay_seconds)
                 await self._pass(direction, read, writer, link)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         link.close(reset=False)
 
     async def _pass(self, direction: Direction, read: bytes, writer: asyncio.StreamWriter, link: _Link) -> None:
-        await self._healed.wait()
+        await self._open[direction].wait()
         fault = self._fault
-        if fault is None or fault.direction != direction or len(self.passed[direction]) + len(read) < fault.at:
+        if fault is None or (before := self._place(fault, direction, read)) is None:
             await self._write(direction, read, writer)
             return
-        before = fault.at - len(self.passed[direction])
-        await self._write(direction, read[:before], writer)
         self._fault = None
+        await self._write(direction, read[:before], writer)
+        self.strikes += 1
         self.struck.set()
         if fault.action in ("cut", "reset"):
             link.close(reset=fault.action == "reset")
             return
-        self._healed.clear()
-        await self._healed.wait()
+        for closed in ("up", "down") if fault.action == "hold" else ("down",):
+            self._open[closed].clear()
+        await self._open[direction].wait()
         await self._write(direction, read[before:], writer)
+
+    def _place(self, fault: Fault, direction: Direction, read: bytes) -> int | None:
+        """Where in what was read the fault strikes, if it does."""
+        if fault.direction != direction:
+            return None
+        passed = len(self.passed[direction])
+        if fault.after and (found := read.find(fault.after)) >= 0:
+            fault.at += passed + found + len(fault.after)
+            fault.after = b""
+        if fault.after or passed + len(read) < fault.at:
+            return None
+        return max(fault.at - passed, 0)
 
     async def _write(self, direction: Direction, some: bytes, writer: asyncio.StreamWriter) -> None:
         self.passed[direction] += some

@@ -9,11 +9,11 @@ from tai_autonomics.application.transfer import export, tenants
 from tai_autonomics.ledger.records import Quarantined
 
 
-def exported(data_dir: Path) -> list[bytes]:
-    """Every ledger's lines, in order."""
+def exported(data_dir: Path, environ: dict[str, str] | None = None) -> list[bytes]:
+    """Every ledger's lines, in order; `environ` as in `opened`."""
 
     async def read() -> list[bytes]:
-        store = await opened(data_dir)
+        store = await opened(data_dir, environ)
         try:
             return [line async for tenant in tenants(store) async for line in export(store, tenant)]
         finally:

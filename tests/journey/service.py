@@ -20,25 +20,32 @@ STOP_SECONDS_MAX = 20
 class Service:
     """Start it with `with`, or with `start` and `stop`; `kill` is kill -9, after which `start` begins anew."""
 
-    def __init__(self, data_dir: Path, *arguments: str, environ: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *arguments: str,
+        environ: dict[str, str] | None = None,
+        module: str = "tai_autonomics",
+    ) -> None:
         self.data_dir = data_dir
         self.url = ""
         self.output: list[str] = []
         self._arguments = arguments
         self._environ = environ or {}
+        self._module = module
         self._process: subprocess.Popen[str] | None = None
         self._ready = threading.Event()
 
     def start(self) -> Self:
         self._ready.clear()
         self.output.clear()
-        command = [sys.executable, "-m", "tai_autonomics", "serve", "--port", "0", "--host", "127.0.0.1"]
+        command = [sys.executable, "-m", self._module, "serve", "--port", "0", "--host", "127.0.0.1"]
         self._process = subprocess.Popen(
             [*command, "--data-dir", str(self.data_dir), *self._arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, "TAI_METRICS_ADDRESS": "off", **environ_of(self.data_dir), **self._environ},
+            env={**os.environ, "TAI_METRICS_ADDRESS": "off", **self._store(), **self._environ},
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -46,6 +53,9 @@ class Service:
             self.kill()
             raise AssertionError("the service did not start:\n" + "".join(self.output))
         return self
+
+    def _store(self) -> dict[str, str]:
+        return {} if "STORE_URL" in self._environ else environ_of(self.data_dir)
 
     def _read(self) -> None:
         """The first line that names a URL is the address that it listens on; everything is kept for failures."""

@@ -59,9 +59,9 @@ def _execute(data_dir: Path, statement: str) -> list[tuple]:
     return _cluster().execute(statement, environ_of(data_dir)["STORE_URL"].rpartition("/")[2])
 
 
-async def opened(data_dir: Path) -> Store:
-    """To read, beside a running service or after it."""
-    environ = {**environ_of(data_dir), "TAI_DATA_DIR": str(data_dir)}
+async def opened(data_dir: Path, environ: dict[str, str] | None = None) -> Store:
+    """To read, beside a running service or after it; the data directory's own store, or what `environ` names."""
+    environ = {**(environ or environ_of(data_dir)), "TAI_DATA_DIR": str(data_dir)}
     return await open_store(Settings.load(environ).settings, read_only=True)
 
 

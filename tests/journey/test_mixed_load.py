@@ -2,15 +2,9 @@
 Ten thousand concurrent mixed requests from 50 tenants, a third of them duplicates and reordered, over real HTTP.
 
 On a store that instances share, several of them take the load, and some commands are sent to two at the same moment.
-
-The model is sequential and knows nothing of lanes: it takes the receipts in the order of each ledger and says what a
-plain loop over the same commands would have decided; the answers must be those receipts.
 """
 
 import asyncio
-import json
-import random
-from collections import defaultdict
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,88 +12,17 @@ from typing import Any
 import httpx
 import pytest
 from tests.journey.ledgers import exported
+from tests.journey.mixed_load import check, commands, send
 from tests.journey.service import Service
 from tests.journey.stores import STORE
 from tests.sizes import size
-
-from tai_autonomics.ledger.chain import verify
 
 REQUESTS = 10_000
 REQUESTS_SHARED = 3_000
 INSTANCES = {"sqlite": (1,), "postgresql": (1, 2, 4), "firestore": (1, 2)}
 TWICE_EVERY = 10
 """Each such command is sent twice at the same moment, to two instances where there are two."""
-TENANTS = 50
 SENDERS = 100
-LIMIT = 25
-"""Of the quota seats in the plan professional: hard, for a lifetime."""
-
-
-class Model:
-    """One tenant, decided in a plain loop: an entitlement's status and the seats in use."""
-
-    def __init__(self) -> None:
-        self.status = "none"
-        self.was = ""
-        self.seats = 0
-
-    def decide(self, command: dict[str, Any]) -> str:
-        """What must be answered: "ok" or the reason of the refusal."""
-        match command["action"]:
-            case "grant" if self.status == "none":
-                self.status = "active"
-            case "suspend" if self.status == "active":
-                self.status = "suspended"
-            case "resume" if self.status == "suspended":
-                self.status = "active"
-            case "verify" | "consume" if self.status != "active":
-                return "entitlement_inactive"
-            case "verify":
-                pass
-            case "consume":
-                if self.seats + command["amount"] > LIMIT:
-                    return "quota_exceeded"
-                self.seats += command["amount"]
-            case "release":
-                if self.status != "active" and self.seats == 0:
-                    return "unknown_quota"
-                if command["amount"] > self.seats:
-                    return "release_exceeds_use"
-                self.seats -= command["amount"]
-            case _:
-                return "invalid_transition"
-        return "ok"
-
-
-def commands(requests: int) -> list[dict[str, Any]]:
-    """Mixed commands, each third one a repeat of an earlier one, in an order that is not theirs."""
-    chance = random.Random(20_261_124)
-    fresh = []
-    for number in range(requests * 2 // 3):
-        action = chance.choices(
-            ("grant", "verify", "consume", "release", "suspend", "resume"), (5, 25, 40, 20, 4, 6), k=1
-        )[0]
-        tenant = f"tenant-{chance.randrange(TENANTS)}"
-        fresh.append({"key": f"k{number}", "tenant": tenant, "action": action, "amount": chance.randint(1, 4)})
-    repeats = chance.choices(fresh, k=requests - len(fresh))
-    mixed = [*fresh, *repeats]
-    window = 400
-    for start in range(0, len(mixed), window):
-        part = mixed[start : start + window]
-        chance.shuffle(part)
-        mixed[start : start + window] = part
-    return mixed
-
-
-async def send(client: httpx.AsyncClient, command: dict[str, Any]) -> httpx.Response:
-    key = {"Idempotency-Key": command["key"]}
-    if command["action"] in ("consume", "release"):
-        item = {"operation": command["action"], "quota": "seats", "amount": command["amount"]}
-        return await client.post(f"/v1/tenants/{command['tenant']}/usage", json=item, headers=key)
-    body = {"tenant_id": command["tenant"], "entitlement_id": "ent_1", "action": command["action"]}
-    if command["action"] == "grant":
-        body["plan"] = "professional"
-    return await client.post("/marketplace", json=body, headers=key)
 
 
 async def send_all(services: list[Service], mixed: list[dict[str, Any]]) -> list[tuple[dict[str, Any], httpx.Response]]:
@@ -134,32 +57,5 @@ def test_no_decision_differs_from_a_plain_sequential_model(tmp_path: Path, insta
         # One after another: the first makes the keys that all of them use.
         services = [started.enter_context(Service(tmp_path)) for _ in range(instances)]
         answers = asyncio.run(send_all(services, mixed))
-    check(exported(tmp_path), mixed, answers)
-
-
-def check(
-    lines: list[bytes], mixed: list[dict[str, Any]], answers: list[tuple[dict[str, Any], httpx.Response]]
-) -> None:
-    """The chains verify, each decision is the model's, and each answer is a receipt of its command."""
-    verify(lines, {})
-
-    by_key = {command["key"]: command for command in mixed}
-    models: dict[str, Model] = defaultdict(Model)
-    ledger: dict[str, list[str]] = defaultdict(list)
-    claimed: set[str] = set()
-    for line in lines:
-        shown = json.loads(line)
-        receipt = shown["receipt"]
-        command = by_key[receipt["cause"]["id"].rpartition(":")[2]]
-        reason = receipt.get("refusal", {}).get("reason", "ok")
-        assert reason == models[receipt["tenant"]].decide(command), receipt
-        assert command["key"] not in claimed, "a claimed command was decided again"
-        if reason != "quota_exceeded":
-            claimed.add(command["key"])
-        ledger[command["key"]].append(shown["hash"])
-
     assert len(answers) == len(mixed) + len(mixed[::TWICE_EVERY])
-    assert {answer.status_code for _, answer in answers} <= {200, 403, 409, 422, 429}
-    for command, answer in answers:
-        assert answer.json()["hash"] in ledger[command["key"]], (command, answer.text)
-    assert ledger.keys() == by_key.keys()
+    check(exported(tmp_path), mixed, answers)

@@ -9,7 +9,7 @@ import pytest
 from tests.contract.stores.builders import append, chain, receipt, send, verify
 from tests.engines import firestore
 from tests.engines.firestore import Emulator
-from tests.fault.stores.cutting import Cutting
+from tests.engines.proxy import Proxy
 from tests.sizes import size
 
 from tai_autonomics.errors import StoreUnavailable
@@ -23,9 +23,9 @@ RECOVERY_SECONDS_MAX = 30
 
 
 @pytest.fixture
-async def proxy() -> AsyncIterator[Cutting]:
-    async with Cutting("127.0.0.1", firestore.emulator().port) as cutting:
-        yield cutting
+async def proxy() -> AsyncIterator[Proxy]:
+    async with Proxy(firestore.emulator().port) as started:
+        yield started
 
 
 async def appended(store: FirestoreStore, tenant: str, made: Receipt, head: Receipt | None) -> Outcome:
@@ -42,22 +42,22 @@ async def appended(store: FirestoreStore, tenant: str, made: Receipt, head: Rece
                 return outcome
 
 
-async def test_an_answer_that_never_comes_is_an_error_in_time_and_what_persisted_is_found(proxy: Cutting) -> None:
+async def test_an_answer_that_never_comes_is_an_error_in_time_and_what_persisted_is_found(proxy: Proxy) -> None:
     store = await firestore.open_store(emulator=proxy.address, timeout_seconds=TIMEOUT_SECONDS)
     first, second = chain("acme", 2)
     assert await appended(store, "acme", first, None) == Appended()
-    proxy.hold_answers()
+    proxy.arm("down", 0, "mute")
     began = monotonic()
     with pytest.raises(StoreUnavailable):
         await send(store, append("acme", [second], first))
     assert monotonic() - began < 3 * TIMEOUT_SECONDS + 0.5
-    proxy.let_answers()
+    proxy.heal()
     assert await appended(store, "acme", second, first) == Appended()
     await verify(store, "acme", receipts=2)
     await store.aclose()
 
 
-async def test_a_connection_cut_in_the_middle_of_a_commit_loses_and_repeats_nothing(proxy: Cutting) -> None:
+async def test_a_connection_cut_in_the_middle_of_a_commit_loses_and_repeats_nothing(proxy: Proxy) -> None:
     store = await firestore.open_store(emulator=proxy.address, timeout_seconds=2.0)
     head: Receipt | None = None
     chance = random.Random(7)
@@ -65,11 +65,11 @@ async def test_a_connection_cut_in_the_middle_of_a_commit_loses_and_repeats_noth
     for number in range(count):
         made = receipt("acme", head, command_id=f"c{number}", padding=2_000)
         # From the first bytes of the commit to those of the reading back.
-        proxy.cut_after_bytes = chance.randrange(1, 6_000)
+        proxy.arm("up", chance.randrange(1, 6_000), "reset")
         assert await appended(store, "acme", made, head) == Appended()
         head = made
-    proxy.cut_after_bytes = None
-    assert proxy.cuts >= count // 2
+    proxy.heal()
+    assert proxy.strikes >= count // 2
     found = await verify(store, "acme", receipts=count)
     assert [one.command_id for one in found] == [f"c{number}" for number in range(count)]
     await store.aclose()
@@ -98,18 +98,18 @@ async def test_an_engine_that_goes_away_and_comes_back_empty_is_noticed_without_
         emulator.kill()
 
 
-async def test_writers_go_on_while_connections_are_cut_again_and_again(proxy: Cutting) -> None:
+async def test_writers_go_on_while_connections_are_cut_again_and_again(proxy: Proxy) -> None:
     store = await firestore.open_store(emulator=proxy.address, timeout_seconds=2.0)
     tenants = [f"tenant-{number}" for number in range(8)]
     count = size(short=12, full=200)
     writing = [asyncio.create_task(write(store, tenant, count)) for tenant in tenants]
     chance = random.Random(11)
     while not all(task.done() for task in writing):
-        proxy.cut_after_bytes = chance.randrange(1, 30_000)
+        proxy.arm("up", chance.randrange(1, 30_000), "reset")
         await asyncio.wait(writing, timeout=0.15)
-    proxy.cut_after_bytes = None
+    proxy.heal()
     await asyncio.gather(*writing)
-    assert proxy.cuts
+    assert proxy.strikes
     for tenant in tenants:
         await verify(store, tenant, receipts=count)
     await store.aclose()
