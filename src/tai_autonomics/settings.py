@@ -98,6 +98,14 @@ def _parse_path(text: str) -> Path:
     return Path(text)
 
 
+def _parse_collection(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,63}", text):
+        raise ValueError("has another form")
+    if text in FIRESTORE_COLLECTIONS:
+        raise ValueError("is a collection of the store for something else")
+    return text
+
+
 def _parse_listening(text: str) -> Address | None:
     if text.lower() == "off":
         return None
@@ -110,8 +118,8 @@ def _parse_listening(text: str) -> Address | None:
 
 
 def _parse_store(text: str) -> str:
-    if text.startswith("firestore://"):
-        firestore_database(text)
+    if text.startswith(FIRESTORE):
+        _firestore_named(text)
         return text
     if text.startswith(POSTGRESQL):
         return _parse_postgresql(text)
@@ -137,16 +145,22 @@ def _parse_postgresql(text: str) -> str:
     return text
 
 
-def firestore_database(url: str) -> tuple[str, str]:
-    """Project and database of firestore://project/database; without one it is the project's "(default)"."""
-    found = re.fullmatch(rf"firestore://({_PROJECT})(?:/(\(default\)|[a-z][a-z0-9-]{{2,61}}[a-z0-9])?)?", url)
+def _firestore_named(url: str) -> tuple[str | None, str | None]:
+    """The project and the database that firestore://project/database names; either may be left out."""
+    found = re.fullmatch(rf"firestore://({_PROJECT})?(?:/({_DATABASE})?)?", url)
     if found is None:
         raise ValueError("does not name a project and a database")
-    return found[1], found[2] or "(default)"
+    return found[1], found[2]
 
 
 _PROJECT: Final = r"(?:[a-z0-9.-]{1,64}:)?[a-z][a-z0-9-]{4,28}[a-z0-9]"
+_DATABASE: Final = r"\(default\)|[a-z][a-z0-9-]{2,61}[a-z0-9]"
+FIRESTORE_COLLECTIONS: Final = frozenset(
+    ("heads", "claims", "parts", "erased", "snapshots", "due", "quarantine", "policies", "chunks", "meta")
+)
+"""Those of the Firestore store beside its receipts."""
 IN_MEMORY: Final = "sqlite://:memory:"
+FIRESTORE: Final = "firestore://"
 POSTGRESQL: Final = ("postgresql://", "postgres://")
 _PATH: Final = Form("a path", _parse_path)
 _HOST: Final = _text(r"[A-Za-z0-9.:-]{1,253}", "an address or a host name")
@@ -196,6 +210,24 @@ class Settings(Struct, frozen=True, kw_only=True):
             _whole(2, 1_000, "connections"),
             "10",
             "What one instance opens to PostgreSQL at most; all instances together stay below its `max_connections`.",
+        ),
+    ]
+    firestore_database: Annotated[
+        str | None,
+        Setting(
+            "FIRESTORE_DATABASE",
+            _text(_DATABASE, "the id of a Firestore database, or (default)"),
+            None,
+            "The database, where a Firestore `STORE_URL` leaves it out; unset: `(default)`.",
+        ),
+    ]
+    firestore_collection: Annotated[
+        str,
+        Setting(
+            "FIRESTORE_COLLECTION",
+            Form("1 to 64 of A-Z, a-z, 0-9, _ and -, beginning with a letter", _parse_collection),
+            "receipts",
+            "The collection that receipts lie in; a database keeps the name that it was begun with.",
         ),
     ]
     firestore_emulator_host: Annotated[
@@ -249,7 +281,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             "GCP_PROJECT_ID",
             _text(_PROJECT, "a Google Cloud project id"),
             None,
-            "Joins log lines with traces in Cloud Logging.",
+            "Joins log lines with traces in Cloud Logging; the project, where a Firestore `STORE_URL` leaves it out.",
         ),
     ]
     metrics_address: Annotated[
@@ -557,8 +589,27 @@ def _disagreements(values: Mapping[str, object], found: Mapping[str, _Found], *,
             problems.append(f"TAI_LANE_WAITING_MAX: {lane} is more than TAI_WAITING_MAX, {instance}")
     if dev and "host" in values and not _is_loopback(str(values["host"])):
         problems.append(f"HOST: {str(values['host'])!r} is not loopback, where --dev stays; allowed: 127.0.0.1 or ::1")
+    problems += _firestore_disagreements(values)
     if not dev and values.get("store_url") == IN_MEMORY:
         problems.append(f"STORE_URL: the value forgets everything at a restart; allowed: {_STORE.allowed}")
+    return problems
+
+
+def _firestore_disagreements(values: Mapping[str, object]) -> list[str]:
+    url = values.get("store_url")
+    if not isinstance(url, str) or not url.startswith(FIRESTORE):
+        return []
+    project, database = _firestore_named(url)
+    named = (("gcp_project_id", "project", project), ("firestore_database", "database", database))
+    problems = [
+        f"{TABLE[field].name}: {values[field]!r} is not the {what} that STORE_URL names; keep one of them"
+        for field, what, in_url in named
+        if in_url is not None and values.get(field) not in (None, in_url)
+    ]
+    if project is None and values.get("gcp_project_id", "") is None:
+        problems.append(
+            f"STORE_URL: the value names no project, and GCP_PROJECT_ID is not set; allowed: {_STORE.allowed}"
+        )
     return problems
 
 
@@ -602,6 +653,14 @@ def _masked(value: object, setting: Setting) -> str:
             return re.sub(r"([?&](?:ssl)?password=)[^&]*", r"\1***", re.sub(r"//[^/@]*@", "//***@", value))
         case _:
             return str(value)
+
+
+def firestore_place(settings: Settings) -> tuple[str, str]:
+    """The project and the database of a Firestore STORE_URL, with what it leaves out filled in."""
+    project, database = _firestore_named(settings.store_url)
+    project = project or settings.gcp_project_id
+    assert project is not None, "load refuses a URL without a project where there is none"
+    return project, database or settings.firestore_database or "(default)"
 
 
 def require_a_disk_that_lasts(settings: Settings, environ: Mapping[str, str]) -> None:

@@ -14,7 +14,7 @@ from tai_autonomics.settings import (
     Address,
     Loaded,
     Settings,
-    firestore_database,
+    firestore_place,
     require_a_disk_that_lasts,
     shown,
 )
@@ -161,6 +161,11 @@ def test_a_number_is_plain_digits_within_its_bounds(port: str) -> None:
         ("STORE_URL", "firestore://project/database/more"),
         ("STORE_URL", "firestore://project?database=x"),
         ("FIRESTORE_EMULATOR_HOST", "http://localhost:8080"),
+        ("FIRESTORE_DATABASE", "Ledgers"),
+        ("FIRESTORE_COLLECTION", "a/b"),
+        ("FIRESTORE_COLLECTION", "__receipts__"),
+        ("FIRESTORE_COLLECTION", "heads"),
+        ("STORE_URL", "firestore:///"),
         ("STORE_URL", "hunter2"),
     ],
 )
@@ -337,4 +342,29 @@ def test_cloud_run_refuses_a_store_on_its_own_disk() -> None:
     ],
 )
 def test_a_firestore_url_names_a_project_and_perhaps_a_database(url: str, named: tuple[str, str]) -> None:
-    assert firestore_database(Settings.load({"STORE_URL": url}).settings.store_url) == named
+    assert firestore_place(Settings.load({"STORE_URL": url}).settings) == named
+
+
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("firestore://", ("acme-prod", "ledgers")),
+        ("firestore:///", ("acme-prod", "ledgers")),
+        ("firestore:///ledgers", ("acme-prod", "ledgers")),
+        ("firestore://acme-prod", ("acme-prod", "ledgers")),
+        ("firestore://acme-prod/ledgers", ("acme-prod", "ledgers")),
+    ],
+)
+def test_what_a_firestore_url_leaves_out_is_filled_from_its_own_variables(url: str, named: tuple[str, str]) -> None:
+    environ = {"STORE_URL": url, "GCP_PROJECT_ID": "acme-prod", "FIRESTORE_DATABASE": "ledgers"}
+    assert firestore_place(Settings.load(environ).settings) == named
+
+
+def test_a_variable_that_differs_from_the_firestore_url_stops_the_start() -> None:
+    environ = {"STORE_URL": "firestore://acme-prod/(default)", "GCP_PROJECT_ID": "acme-test"}
+    assert problems({**environ, "FIRESTORE_DATABASE": "ledgers"}) == [
+        "GCP_PROJECT_ID: 'acme-test' is not the project that STORE_URL names; keep one of them",
+        "FIRESTORE_DATABASE: 'ledgers' is not the database that STORE_URL names; keep one of them",
+    ]
+    elsewhere = {**environ, "STORE_URL": "sqlite:///data/tai.db", "FIRESTORE_DATABASE": "ledgers"}
+    assert Settings.load(elsewhere).settings.store_url == "sqlite:///data/tai.db"

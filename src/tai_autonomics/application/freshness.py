@@ -19,7 +19,7 @@ from tai_autonomics.application.codec import prev_of
 from tai_autonomics.application.corridor import Corridor, Durable
 from tai_autonomics.application.ports import Observer, Store
 from tai_autonomics.errors import StoreUnavailable
-from tai_autonomics.ledger.records import GENESIS, Head
+from tai_autonomics.ledger.records import GENESIS, Head, Receipt
 
 COMPARE_SECONDS_MAX: Final = 1.0
 """A check waits no longer to learn whether its state is the newest."""
@@ -42,6 +42,8 @@ class Freshness:
         self._store, self._corridor, self._clock, self._observer = store, corridor, clock, observer
         self._age_seconds_max = age_seconds_max
         self._heads = _Heads(store, observer)
+        self._background = Background(observer)
+        self._reading: dict[tuple[str, int], Future[tuple[Receipt, ...]]] = {}
 
     async def durable(self, tenant: str) -> Fresh:
         """The tenant's state. Raises Unavailable where none is known."""
@@ -63,12 +65,29 @@ class Freshness:
         if durable.head.seq > seq or (durable.head.seq == seq and durable.head.hash != newest):
             raise self._went_back(tenant)
         while durable.head.seq < seq:
-            receipts = await self._store.receipts(tenant, durable.head.seq, PAGE_RECEIPTS)
+            receipts = await self._missed(tenant, durable.head.seq)
             if not receipts or prev_of(receipts[0]) != durable.head.hash:
                 raise self._went_back(tenant)
             durable = self._corridor.adopt(tenant, durable, receipts)
         self._corridor.confirm(tenant, durable, asked)
         return durable
+
+    async def _missed(self, tenant: str, after: int) -> tuple[Receipt, ...]:
+        """One read for everyone who waits; it goes on without them, for one that is cut off costs its connection."""
+        waiter = self._reading.get((tenant, after))
+        if waiter is None:
+            waiter = self._reading[tenant, after] = asyncio.get_running_loop().create_future()
+            self._background.spawn(self._read(tenant, after, waiter))
+        return await asyncio.shield(waiter)
+
+    async def _read(self, tenant: str, after: int, waiter: "Future[tuple[Receipt, ...]]") -> None:
+        try:
+            waiter.set_result(await self._store.receipts(tenant, after, PAGE_RECEIPTS))
+        except StoreUnavailable as error:
+            waiter.set_exception(error)
+            waiter.exception()  # perhaps nobody waits any more
+        finally:
+            del self._reading[tenant, after]
 
     def _went_back(self, tenant: str) -> StoreUnavailable:
         self._observer.went_back(tenant)
@@ -76,6 +95,7 @@ class Freshness:
 
     async def aclose(self) -> None:
         await self._heads.aclose()
+        await self._background.close()
 
 
 class _Heads:

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from itertools import islice
+from typing import Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
 
 from tai_autonomics.application.clock import SealingClock
 from tai_autonomics.application.corridor import Durable
@@ -82,6 +84,8 @@ class TenantView(Struct, frozen=True, gc=False):
     entitlements: tuple[EntitlementView, ...]
     quotas: tuple[QuotaView, ...]
     as_of: AsOf
+    stale: Literal[True] | UnsetType = UNSET
+    """There, and true, where the store could not be asked for a newer state."""
 
 
 class TenantListed(Struct, frozen=True, gc=False):
@@ -111,11 +115,13 @@ class Queries:
 
     async def tenant(self, tenant: str) -> TenantView | None:
         """None for a tenant without a ledger."""
-        durable = (await self._freshness.durable(tenant)).durable
+        fresh = await self._freshness.durable(tenant)
+        durable = fresh.durable
         now = self._as_of(durable)
         if durable.head.seq == 0:
             return None
-        return view(tenant, after_timers(durable.state, now), AsOf(durable.head.seq, now), self._plans())
+        shown = view(tenant, after_timers(durable.state, now), AsOf(durable.head.seq, now), self._plans())
+        return replace(shown, stale=True) if fresh.stale else shown
 
     def _as_of(self, durable: Durable) -> Moment:
         """The present, or the newest receipt's time where that is later."""

@@ -18,7 +18,7 @@ from tai_autonomics.application.ports import Clock, Entropy, Observer, Store
 from tai_autonomics.application.queries import Queries
 from tai_autonomics.domain.tenant import Bounds
 from tai_autonomics.errors import InvalidSetting, StoreUnavailable
-from tai_autonomics.settings import IN_MEMORY, POSTGRESQL, Settings, firestore_database
+from tai_autonomics.settings import FIRESTORE, IN_MEMORY, POSTGRESQL, Settings, firestore_place
 from tai_autonomics.stores.sqlite import SQLiteStore
 from tai_autonomics.telemetry.logs import Logs
 from tai_autonomics.telemetry.metrics import Metrics
@@ -58,7 +58,7 @@ async def open_store(settings: Settings, *, read_only: bool = False) -> Store:
             connections_max=settings.postgres_connections_max,
             quarantine_max=settings.quarantine_max,
         )
-    if settings.store_url.startswith("firestore://"):
+    if settings.store_url.startswith(FIRESTORE):
         return await _open_firestore(settings, read_only=read_only)
     path = None if settings.store_url == IN_MEMORY else settings.store_url.removeprefix("sqlite:///")
     return await SQLiteStore.open(path, read_only=read_only, quarantine_max=settings.quarantine_max)
@@ -72,10 +72,11 @@ async def _open_firestore(settings: Settings, *, read_only: bool) -> Store:
         raise InvalidSetting(
             f"STORE_URL: Firestore's client is not installed ({error}): pip install 'tai-autonomics[gcp]'"
         ) from error
-    project, database = firestore_database(settings.store_url)
+    project, database = firestore_place(settings)
     return await FirestoreStore.open(
         project,
         database,
+        collection=settings.firestore_collection,
         chance=SystemEntropy().bytes,
         emulator=settings.firestore_emulator_host,
         read_only=read_only,

@@ -14,6 +14,7 @@ from tests.contract.stores.builders import SALT, append, moment, receipt, send, 
 from tests.engines import firestore
 
 from tai_autonomics.ledger.records import Due, Erasure, Part, Quarantined
+from tai_autonomics.settings import FIRESTORE_COLLECTIONS
 from tai_autonomics.stores.firestore import documents, queries
 from tai_autonomics.stores.firestore.queries import NAME, QUERIES, Query
 
@@ -100,21 +101,7 @@ async def test_every_field_that_is_stored_is_exempt_or_queried(monkeypatch: pyte
     )
     await store.aclose()
     stored = await fields_in(project, monkeypatch)
-    assert {collection for collection, _ in stored} == {
-        *(
-            "receipts",
-            "heads",
-            "claims",
-            "parts",
-            "erased",
-            "snapshots",
-            "due",
-            "quarantine",
-            "policies",
-            "chunks",
-            "meta",
-        )
-    }
+    assert {collection for collection, _ in stored} == {"receipts", *FIRESTORE_COLLECTIONS}
     assert stored == set(SINGLES)
 
 

@@ -3,13 +3,17 @@
 import asyncio
 import subprocess
 import sys
+from typing import Any
 
 import pytest
+from google.cloud.firestore import AsyncClient
+from tests.contract.stores.builders import append, chain, receipt, send, verify
 from tests.engines import firestore
 from tests.engines.ports import free_port
 
 from tai_autonomics import wiring
 from tai_autonomics.errors import InvalidSetting, LedgerNewerThanCode, StoreUnavailable
+from tai_autonomics.ledger.records import Appended, Duplicates
 from tai_autonomics.settings import Settings
 from tai_autonomics.stores.firestore import documents
 
@@ -50,6 +54,46 @@ async def test_databases_of_a_project_have_their_ledgers_to_themselves() -> None
         store = await firestore.open_store(project, database=database)
         await store.keep_policy(database, b"", "2026-11-24T00:00:00.000000Z")
         assert await store.newest_policy() == (database, b"")
+        await store.aclose()
+
+
+async def test_receipts_lie_in_the_collection_that_is_named_and_a_database_keeps_the_name_it_was_begun_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    project = firestore.new_project()
+    store = await firestore.open_store(project, collection="decisions")
+    made = chain("acme", 3)
+    await send(store, append("acme", made[:2]))
+    assert await send(store, append("acme", made[2:], made[1])) == (Appended(),)
+    assert await store.find("acme", "command-2") == made[1]
+    assert await verify(store, "acme", receipts=3) == made
+    again = receipt("acme", made[0], command_id="command-3")
+    (held,) = await send(store, append("acme", [again], made[0]))
+    assert isinstance(held, Duplicates)
+    assert held.first == {"command-3": made[2]}
+    await store.aclose()
+
+    monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", firestore.emulator().address)
+    client: Any = AsyncClient(project=project)
+    stored = {collection.id: [one.id async for one in collection.stream()] async for collection in client.collections()}
+    client.close()
+    assert len(stored["decisions"]) == 2
+    assert "receipts" not in stored
+
+    for read_only in (False, True):
+        with pytest.raises(StoreUnavailable, match="keeps its receipts in the collection 'decisions'"):
+            await firestore.open_store(project, read_only=read_only)
+
+
+async def test_of_instances_that_begin_a_database_with_two_names_one_does_not_start() -> None:
+    project = firestore.new_project()
+    names = ("receipts", "decisions") * 4
+    opened = await asyncio.gather(
+        *(firestore.open_store(project, collection=name) for name in names), return_exceptions=True
+    )
+    stores = [one for one in opened if not isinstance(one, BaseException)]
+    assert sorted(map(type, opened), key=repr) == sorted([StoreUnavailable, type(stores[0])] * 4, key=repr)
+    for store in stores:
         await store.aclose()
 
 

@@ -3,6 +3,8 @@
 import asyncio
 
 import pytest
+from msgspec import UNSET
+from msgspec.structs import replace
 from tests.builders import CALLS, ENT, PRO, plan, plans, quota
 from tests.unit.application.faulty_store import FaultyStore, Gate, held
 from tests.unit.application.instance import HandClock, consume, opened
@@ -10,7 +12,7 @@ from tests.unit.application.instance import HandClock, consume, opened
 from tai_autonomics.application import freshness as freshness_module
 from tai_autonomics.domain.plans import OnStale, Plans
 from tai_autonomics.domain.tenant import Check
-from tai_autonomics.ledger.records import Head
+from tai_autonomics.ledger.records import Head, Receipt
 
 pytestmark = pytest.mark.anyio
 
@@ -87,6 +89,47 @@ async def test_a_store_that_does_not_answer_in_time_leaves_it_stale(
         one.clock.advance(2)
         store.heads = hangs  # type: ignore[method-assign,assignment]
         assert (await one.queries.check("acme", (Check(entitlement_id=ENT),))).stale
+
+
+async def test_a_tenant_is_shown_with_the_word_that_it_may_not_be_the_newest(store: FaultyStore) -> None:
+    async with opened(store) as one:
+        await one.grant()
+        one.clock.advance(2)
+        store.failing["heads"] = 1
+        stale, newest = await one.queries.tenant("acme"), await one.queries.tenant("acme")
+    assert stale is not None
+    assert newest is not None
+    assert (stale.stale, newest.stale) == (True, UNSET)
+    assert replace(stale, stale=UNSET) == newest
+
+
+async def test_a_reading_that_takes_too_long_is_not_cut_off_and_is_one_for_everyone_who_waits(
+    store: FaultyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, read, begun, ended = Gate(), store.receipts, 0, 0
+
+    async def slow(tenant: str, after: int, limit: int) -> tuple[Receipt, ...]:
+        nonlocal begun, ended
+        begun += 1
+        await gate.passed()
+        ended += 1
+        return await read(tenant, after, limit)
+
+    monkeypatch.setattr(freshness_module, "COMPARE_SECONDS_MAX", 0.001)
+    clock = HandClock()
+    async with opened(store, clock) as one, opened(store, clock) as other:
+        await one.grant()
+        await other.submit(consume(1))
+        clock.advance(2)
+        monkeypatch.setattr(store, "receipts", slow)
+        for _ in range(3):
+            assert (await one.queries.check("acme", (Check(quota=CALLS),))).stale
+        assert (begun, ended) == (1, 0)
+        monkeypatch.setattr(freshness_module, "COMPARE_SECONDS_MAX", 10)
+        gate.open()
+        answer = await one.queries.check("acme", (Check(quota=CALLS),))
+        assert (answer.seq, answer.stale) == (2, False)
+        assert begun == ended
 
 
 async def test_a_store_that_went_back_is_told_and_what_it_held_is_not_taken_for_the_newest(store: FaultyStore) -> None:

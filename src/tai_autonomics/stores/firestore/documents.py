@@ -19,6 +19,9 @@ from tai_autonomics.ledger.records import Due, Erasure, Head, Part, Quarantined,
 FORMAT: Final = 1
 """Of the documents; a release that does not know it stops at the start."""
 
+RECEIPTS: Final = "receipts"
+"""The collection of segments, which an operator may give another name (engine.py)."""
+
 SHARDS: Final = 16
 """Of what every instance polls, or all tenants write to an index in order of time."""
 
@@ -73,7 +76,7 @@ def head_path(tenant: str) -> str:
 
 
 def segment_path(tenant: str, first: int) -> str:
-    return f"receipts/{key_of(tenant)}-{first:016}"
+    return f"{RECEIPTS}/{key_of(tenant)}-{first:016}"
 
 
 def claim_path(tenant: str, command_id: str) -> str:

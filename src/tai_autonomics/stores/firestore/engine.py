@@ -19,9 +19,10 @@ from google.cloud.firestore_v1 import types
 from google.cloud.firestore_v1.services.firestore import FirestoreAsyncClient
 from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcAsyncIOTransport
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tai_autonomics.errors import StoreUnavailable
-from tai_autonomics.stores.firestore.documents import Write, fill, plain
+from tai_autonomics.stores.firestore.documents import RECEIPTS, Write, fill, plain
 from tai_autonomics.stores.firestore.queries import Query
 
 RECONNECT_MILLISECONDS_MAX: Final = 2_000
@@ -71,11 +72,24 @@ class Found(Struct, frozen=True, gc=False):
 
 
 class Engine:
-    """One database. `timeout_seconds` bounds each call. Close it with `aclose`."""
+    """
+    One database. `timeout_seconds` bounds each call. Close it with `aclose`.
 
-    def __init__(self, client: FirestoreAsyncClient, *, database: str, emulator: bool, timeout_seconds: float) -> None:
+    `collection` is the name that the database has for the collection RECEIPTS; nobody above knows it.
+    """
+
+    def __init__(
+        self,
+        client: FirestoreAsyncClient,
+        *,
+        database: str,
+        collection: str = RECEIPTS,
+        emulator: bool,
+        timeout_seconds: float,
+    ) -> None:
         self._client = client
         self._database = database
+        self._collection = collection
         self._documents = f"{database}/documents"
         self._timeout_seconds = timeout_seconds
         self._commit_bytes_max = EMULATOR_COMMIT_BYTES_MAX if emulator else COMMIT_BYTES_MAX
@@ -84,12 +98,15 @@ class Engine:
             self._metadata.append(("authorization", "Bearer owner"))
 
     @classmethod
-    async def connect(cls, project: str, database: str, *, emulator: str | None, timeout_seconds: float) -> "Engine":
+    async def connect(
+        cls, project: str, database: str, *, collection: str, emulator: str | None, timeout_seconds: float
+    ) -> "Engine":
         """Raises StoreUnavailable where Google's credentials cannot be found. Connects with the first call."""
         transport = FirestoreGrpcAsyncIOTransport(channel=await _channel(emulator))
         return cls(
             FirestoreAsyncClient(transport=transport),
             database=f"projects/{project}/databases/{database}",
+            collection=collection,
             emulator=emulator is not None,
             timeout_seconds=timeout_seconds,
         )
@@ -150,7 +167,7 @@ class Engine:
         found: dict[str, Found] = {}
         read_time = datetime.fromtimestamp(0, UTC)
         for start in range(0, len(paths), NAMES_MAX):
-            names = [f"{self._documents}/{path}" for path in paths[start : start + NAMES_MAX]]
+            names = [self._name(path) for path in paths[start : start + NAMES_MAX]]
             request = types.BatchGetDocumentsRequest.pb()(database=self._database, documents=names)
             with _errors():
                 answers = await self._client.batch_get_documents(
@@ -169,6 +186,8 @@ class Engine:
     ) -> list[Found]:
         """What the query finds, in its order; `values` are those that it compares with, `parent` the document above."""
         place = f"{self._documents}/{parent}" if parent else self._documents
+        if query.collection == RECEIPTS:
+            query = replace(query, collection=self._collection)
         request = types.RunQueryRequest.pb()(
             parent=place, structured_query=query.structured(limit, place=place, values=values)
         )
@@ -202,13 +221,18 @@ class Engine:
         routing = ("x-goog-request-params", f"{key}={value}")
         return {"retry": None, "timeout": self._timeout_seconds, "metadata": [*self._metadata, routing]}
 
+    def _name(self, path: str) -> str:
+        collection, separator, rest = path.partition("/")
+        return f"{self._documents}/{self._collection if collection == RECEIPTS else collection}{separator}{rest}"
+
     def _found(self, document: Any) -> Found:
-        path = document.name.removeprefix(f"{self._documents}/")
+        collection, separator, rest = document.name.removeprefix(f"{self._documents}/").partition("/")
+        path = f"{RECEIPTS if collection == self._collection else collection}{separator}{rest}"
         return Found(path, plain(document.fields), document.update_time)
 
     def _write(self, write: Write) -> Any:
         made = types.Write.pb()()
-        name = f"{self._documents}/{write.path}"
+        name = self._name(write.path)
         if write.content is None:
             made.delete = name
         else:

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from google.cloud.firestore_v1 import types
 from msgspec import Struct
 
-from tai_autonomics.stores.firestore.documents import fill_value
+from tai_autonomics.stores.firestore.documents import RECEIPTS, fill_value
 
 Operator = Literal["==", "in", ">", ">=", "<", "<="]
 
@@ -62,7 +62,7 @@ class Query(Struct, frozen=True):
         return made
 
 
-SEGMENTS: Final = Query("receipts", (("tenant", "=="), ("last", ">")), order="last")
+SEGMENTS: Final = Query(RECEIPTS, (("tenant", "=="), ("last", ">")), order="last")
 """A ledger's segments that hold receipts after a seq, in order."""
 
 PARTS: Final = Query("parts", ((NAME, ">="), (NAME, "<")))

@@ -22,7 +22,7 @@ from tai_autonomics.ledger.records import (
 )
 from tai_autonomics.stores.firestore import documents, queries, reading
 from tai_autonomics.stores.firestore.appending import Appending
-from tai_autonomics.stores.firestore.documents import FORMAT, Write
+from tai_autonomics.stores.firestore.documents import FORMAT, RECEIPTS, Write
 from tai_autonomics.stores.firestore.engine import Engine
 from tai_autonomics.stores.firestore.keeping import Keeping
 from tai_autonomics.stores.firestore.leasing import Leasing
@@ -67,6 +67,7 @@ class FirestoreStore:
         project: str,
         database: str,
         *,
+        collection: str = RECEIPTS,
         chance: Callable[[int], bytes],
         emulator: str | None = None,
         read_only: bool = False,
@@ -76,11 +77,14 @@ class FirestoreStore:
         """
         Open the database ("(default)" is the project's first), or that of the emulator at host:port.
 
-        `timeout_seconds` bounds each call to Firestore; an append takes at most three of them. `read_only` writes
-        nothing. Raises StoreUnavailable when there are no credentials or the database does not answer, and
-        LedgerNewerThanCode when a later release has written it.
+        Receipts lie in `collection`. `timeout_seconds` bounds each call to Firestore; an append takes at most three of
+        them. `read_only` writes nothing. Raises StoreUnavailable when there are no credentials, the database does not
+        answer or it keeps its receipts in another collection, and LedgerNewerThanCode when a later release has
+        written it.
         """
-        engine = await Engine.connect(project, database, emulator=emulator, timeout_seconds=timeout_seconds)
+        engine = await Engine.connect(
+            project, database, collection=collection, emulator=emulator, timeout_seconds=timeout_seconds
+        )
         store = cls(
             engine,
             read_only=read_only,
@@ -89,28 +93,36 @@ class FirestoreStore:
             chance=chance,
         )
         try:
-            await store._begin()
+            await store._begin(collection)
         except BaseException:
             await store.aclose()
             raise
         return store
 
-    async def _begin(self) -> None:
+    async def _begin(self, collection: str) -> None:
         """The first call makes the connection too, for which a cold machine may need longer than a call has."""
         for _ in range(OPEN_TRIES_MAX - 1):
             with suppress(StoreUnavailable):
-                return await self._check_format()
-        return await self._check_format()
+                return await self._check_format(collection)
+        return await self._check_format(collection)
 
-    async def _check_format(self) -> None:
-        found = (await self._engine.get([FORMAT_PATH])).get(FORMAT_PATH)
-        if found is None and not self._read_only:
-            # Another instance that starts now writes the same.
-            await self._engine.commit_if([Write(FORMAT_PATH, {"version": FORMAT}, exists=False)])
-        elif found is not None and found.content["version"] > FORMAT:
-            version = found.content["version"]
+    async def _check_format(self, collection: str) -> None:
+        begin = {"version": FORMAT, "receipts": collection}
+        found = await self._engine.get([FORMAT_PATH])
+        if not found and not self._read_only:
+            await self._engine.commit_if([Write(FORMAT_PATH, begin, exists=False)])
+            # Another instance that starts now may have been first.
+            found = await self._engine.get([FORMAT_PATH])
+        begun = found[FORMAT_PATH].content if found else begin
+        if begun["version"] > FORMAT:
             raise LedgerNewerThanCode(
-                f"the database has documents of format {version}; this release knows {FORMAT}: use a newer release"
+                f"the database has documents of format {begun['version']}; this release knows {FORMAT}:"
+                " use a newer release"
+            )
+        if (kept_in := begun.get("receipts", RECEIPTS)) != collection:
+            raise StoreUnavailable(
+                f"the database keeps its receipts in the collection {kept_in!r}, and FIRESTORE_COLLECTION is"
+                f" {collection!r}"
             )
 
     @property
