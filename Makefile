@@ -16,7 +16,9 @@ run: $(VENV)/.run ## Make the environment and serve on 127.0.0.1:8080 (PORT=…)
 test: $(VENV)/.dev ## Run every test that this machine can run; what it lacks is named, with how to get it.
 	@$(BIN)/coverage erase
 	@$(BIN)/python -m pytest -q -n 2 --cov --cov-report= tests
-	@TAI_TEST_STORE=postgresql $(BIN)/python -m pytest -q -n 2 --cov --cov-append --cov-report= -m "not embedded" tests/journey
+	@for store in postgresql firestore; do \
+	    TAI_TEST_STORE=$$store $(BIN)/python -m pytest -q -n 2 --cov --cov-append --cov-report= -m "not embedded" tests/journey || exit 1; \
+	done
 	@$(BIN)/coverage report --fail-under=90 | tail -40
 	@$(BIN)/coverage report --include='*/domain/*,*/ledger/*' --fail-under=100 | tail -3
 

@@ -18,7 +18,7 @@ from tests.journey.stores import STORE
 from tests.sizes import size
 
 REQUESTS = 10_000
-REQUESTS_SHARED = 3_000
+REQUESTS_SHORT = {"sqlite": REQUESTS, "postgresql": 3_000, "firestore": 1_500}
 INSTANCES = {"sqlite": (1,), "postgresql": (1, 2, 4), "firestore": (1, 2)}
 TWICE_EVERY = 10
 """Each such command is sent twice at the same moment, to two instances where there are two."""
@@ -52,7 +52,7 @@ async def send_all(services: list[Service], mixed: list[dict[str, Any]]) -> list
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("instances", INSTANCES[STORE])
 def test_no_decision_differs_from_a_plain_sequential_model(tmp_path: Path, instances: int) -> None:
-    mixed = commands(REQUESTS if STORE == "sqlite" else size(short=REQUESTS_SHARED, full=REQUESTS))
+    mixed = commands(size(short=REQUESTS_SHORT[STORE], full=REQUESTS))
     with ExitStack() as started:
         # One after another: the first makes the keys that all of them use.
         services = [started.enter_context(Service(tmp_path)) for _ in range(instances)]
