@@ -16,6 +16,8 @@ from tai_autonomics.errors import Overloaded, Unavailable
 LEASE_SECONDS: Final = 10.0
 """A row whose tenant could not be decided by then is handed out again."""
 LEASED_MAX: Final = 500
+AHEAD_MAX: Final = 10_000
+"""Rows that wait for this instance's clock; one beyond them waits for the end of its lease."""
 
 
 class Timers:
@@ -26,6 +28,8 @@ class Timers:
     ) -> None:
         self._store, self._corridor, self._clock, self._observer = store, corridor, clock, observer
         self._poll_seconds = poll_seconds
+        self._ahead: list[tuple[str, str]] = []
+        """When a leased row is due, and its tenant. Our clock may be behind the store's, and then not have come there."""
 
     async def run(self) -> None:
         while True:
@@ -38,12 +42,17 @@ class Timers:
 
     async def wake_due(self) -> int:
         """Wake the tenants of the rows that are due, and say how many rows there were."""
+        now = self._clock.now()
         # Where instances share a store, its clock says what is due: theirs may differ by seconds.
-        now = None if self._store.shared else self._clock.now()
-        rows = await self._store.lease(LEASED_MAX, LEASE_SECONDS, now)
-        for tenant in {row.tenant for row in rows}:
-            try:
-                self._corridor.wake(tenant)
-            except Overloaded as error:
-                self._observer.failed("timers", error)
+        rows = await self._store.lease(LEASED_MAX, LEASE_SECONDS, None if self._store.shared else now)
+        leased = [*self._ahead, *((row.due.due, row.tenant) for row in rows)]
+        self._ahead = [(due, tenant) for due, tenant in leased if due > now][:AHEAD_MAX]
+        for tenant in {tenant for due, tenant in leased if due <= now}:
+            self._wake(tenant)
         return len(rows)
+
+    def _wake(self, tenant: str) -> None:
+        try:
+            self._corridor.wake(tenant)
+        except Overloaded as error:
+            self._observer.failed("timers", error)

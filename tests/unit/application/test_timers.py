@@ -48,6 +48,24 @@ async def test_a_row_is_leased_to_one_instance_and_comes_again_if_that_one_dies(
         await until(lambda: one.witness.count("sealed") == 1)
 
 
+async def test_an_instance_whose_clock_is_behind_decides_what_it_leased_as_soon_as_its_clock_comes_there(
+    store: FaultyStore,
+) -> None:
+    stores, ours = HandClock(), HandClock()
+    await fill(store, stores, 2)
+    stores.advance(11)
+    ours.advance(7)
+    async with opened(store, ours) as one:
+        assert await one.timers.wake_due() == 2
+        stores.advance(3)
+        ours.advance(3)
+        assert await one.timers.wake_due() == 0
+        await until(lambda: one.witness.count("sealed") == 1)
+        ours.advance(1)
+        assert await one.timers.wake_due() == 0
+        await until(lambda: one.witness.count("sealed") == 2)
+
+
 async def test_it_polls_until_it_is_cancelled_and_at_once_where_more_is_due(
     store: FaultyStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
