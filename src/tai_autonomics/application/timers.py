@@ -29,7 +29,7 @@ class Timers:
         self._store, self._corridor, self._clock, self._observer = store, corridor, clock, observer
         self._poll_seconds = poll_seconds
         self._ahead: list[tuple[str, str]] = []
-        """When a leased row is due, and its tenant. Our clock may be behind the store's, and then not have come there."""
+        """When a leased row is due, and its tenant: our clock may be behind the store's, and yet have to come there."""
 
     async def run(self) -> None:
         while True:

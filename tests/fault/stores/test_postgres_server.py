@@ -7,14 +7,17 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
+from functools import partial
 from pathlib import Path
 
+import psycopg
 import pytest
 from tests.contract.stores.builders import SALT, append, chain, receipt, send, verify
 from tests.engines import postgresql
 from tests.engines.ports import free_port
 from tests.engines.postgresql import Cluster
 from tests.engines.proxy import Proxy
+from tests.journey.standstill import until
 from tests.sizes import size
 
 from tai_autonomics.cli import doctor
@@ -115,8 +118,6 @@ async def test_what_no_ledger_can_hold_is_a_mistake_of_this_program(
 async def test_a_table_that_an_operator_locks_makes_appends_busy_within_the_lock_timeout(
     cluster: Cluster, database: str, store: PostgresStore
 ) -> None:
-    import psycopg
-
     with psycopg.connect(cluster.url(database)) as operator:
         operator.execute("LOCK TABLE tai.heads IN EXCLUSIVE MODE")
         assert await send(store, append("acme", chain("acme", 1))) == (Busy(),)
@@ -203,12 +204,23 @@ async def test_a_server_that_cannot_be_reached_or_refuses_is_named_without_the_p
         assert "hunter2" not in repr(refusal.value.__cause__)
 
 
+def waits_for_standby(own: Cluster) -> bool:
+    """Whether a commit does now; the server reads its configuration some time after it was told to."""
+    warned: list[str | None] = []
+    with psycopg.connect(own.url(), autocommit=True) as connection:
+        connection.add_notice_handler(lambda notice: warned.append(notice.message_primary))
+        connection.execute("SET statement_timeout = 100")
+        connection.execute("SELECT pg_logical_emit_message(true, '', '')")
+    return bool(warned)
+
+
 @contextmanager
 def without_standby(own: Cluster) -> Iterator[None]:
     """Every commit waits for a standby that is not there."""
     own.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
     own.execute("SELECT pg_reload_conf()")
     try:
+        until(partial(waits_for_standby, own), what="commits wait")
         yield
     finally:
         own.execute("ALTER SYSTEM RESET synchronous_standby_names")
@@ -241,8 +253,6 @@ async def test_a_closed_store_is_unavailable(store: PostgresStore) -> None:
 async def test_what_was_erased_is_pending_while_anybody_may_see_it_or_a_recovery_brings_it_back(
     cluster: Cluster, database: str, store: PostgresStore
 ) -> None:
-    import psycopg
-
     part = Part(1, "metadata", SALT, b"secret-of-ada")
     made = chain("acme", 2)
     assert await store.journal_clean()
