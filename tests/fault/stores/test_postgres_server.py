@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -204,14 +204,17 @@ async def test_a_server_that_cannot_be_reached_or_refuses_is_named_without_the_p
         assert "hunter2" not in repr(refusal.value.__cause__)
 
 
+WAITS_FOR_STANDBY = "FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+
+
 def waits_for_standby(own: Cluster) -> bool:
     """Whether a commit does now; the server reads its configuration some time after it was told to."""
-    warned: list[str | None] = []
-    with psycopg.connect(own.url(), autocommit=True) as connection:
-        connection.add_notice_handler(lambda notice: warned.append(notice.message_primary))
-        connection.execute("SET statement_timeout = 100")
-        connection.execute("SELECT pg_logical_emit_message(true, '', '')")
-    return bool(warned)
+    with closing(psycopg.connect(own.url(), autocommit=True)) as connection:
+        query = f"SELECT pg_cancel_backend(pid) {WAITS_FOR_STANDBY} AND pid = {connection.info.backend_pid}"
+        connection.pgconn.send_query(b"SELECT pg_logical_emit_message(true, '', '')")
+        while not (waits := bool(own.execute(query))) and connection.pgconn.is_busy():
+            connection.pgconn.consume_input()
+        return waits
 
 
 @contextmanager
@@ -318,9 +321,6 @@ async def _grow(acknowledged: dict[str, list[Receipt]], more: int) -> None:
     async with asyncio.timeout(RECOVERY_SECONDS_MAX):
         while sum(map(len, acknowledged.values())) < wanted:
             await asyncio.sleep(0.01)
-
-
-WAITS_FOR_STANDBY = "FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 
 
 async def until_rows(own: Cluster, query: str, *, there: bool) -> None:
