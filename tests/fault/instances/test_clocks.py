@@ -57,12 +57,16 @@ def ahead(folder: Path, environ: dict[str, str], seconds: float) -> Service:
     return Service(folder, environ={**environ, **clock}, module="tests.fault.instances.ahead")
 
 
-def grant(service: Service, tenants: list[str], expires_at: datetime) -> None:
+def grant(service: Service, tenants: list[str], *, seconds: float) -> dict[str, datetime]:
+    """Each for so many seconds from its own grant on, by the right time; when each ends."""
+    ends: dict[str, datetime] = {}
     with service.client() as client:
         for tenant in tenants:
+            ends[tenant] = datetime.now(UTC) + timedelta(seconds=seconds)
             body = {"tenant_id": tenant, "entitlement_id": "ent_1", "action": "grant", "plan": "free"}
-            answer = client.post("/marketplace", json={**body, "expires_at": expires_at.isoformat()})
+            answer = client.post("/marketplace", json={**body, "expires_at": ends[tenant].isoformat()})
             assert answer.status_code == 200, answer.text
+    return ends
 
 
 def ledgers(folder: Path, environ: dict[str, str]) -> dict[str, list[dict[str, Any]]]:
@@ -90,20 +94,20 @@ def test_timers_are_decided_once_by_instances_whose_clocks_are_seconds_apart(
         late, early = (
             started.enter_context(ahead(tmp_path, environ, seconds)) for seconds in (-APART_SECONDS, APART_SECONDS)
         )
-        due = datetime.now(UTC) + timedelta(seconds=DUE_SECONDS + APART_SECONDS)
-        for number, service in enumerate((late, early)):
-            grant(service, tenants[number::2], due)
+        ends = grant(late, tenants[::2], seconds=DUE_SECONDS + APART_SECONDS)
+        ends |= grant(early, tenants[1::2], seconds=DUE_SECONDS + APART_SECONDS)
         until(lambda: are_over(late, tenants), what="all timers", seconds=TIMERS_SECONDS_MAX)
         with late.client() as client:
             # Its clock may still be before the end that is sealed: the ledger's time counts.
             checked = client.post(f"/v1/tenants/{tenants[0]}/check", json={"checks": [{"feature": "health"}]})
             assert checked.json()["allowed"] is False, checked.text
-    for receipts in ledgers(tmp_path, environ).values():
-        granted, expired = receipts
+    found = ledgers(tmp_path, environ)
+    assert sorted(found) == sorted(tenants)
+    for tenant, (granted, expired) in found.items():
         assert expired["events"][0]["type"] == "EntitlementExpired"
         assert expired["time"] >= granted["time"]
         # By the clock of whoever decided, never before it was due there.
-        assert datetime.fromisoformat(expired["time"]) >= due.replace(microsecond=0)
+        assert datetime.fromisoformat(expired["time"]) >= ends[tenant]
 
 
 async def leased_and_left(environ: dict[str, str], count: int) -> list[Leased]:
@@ -123,7 +127,7 @@ def test_what_a_dead_instance_had_leased_comes_back_to_one_whose_clock_is_behind
 ) -> None:
     tenants = [f"tenant-{number}" for number in range(TENANTS)]
     with ahead(tmp_path, {**environ, "TAI_TIMER_POLL_SECONDS": "60"}, 0.0) as first:
-        grant(first, tenants, datetime.now(UTC) + timedelta(seconds=DUE_SECONDS))
+        grant(first, tenants, seconds=DUE_SECONDS)
         first.kill()
     leased = asyncio.run(leased_and_left(environ, TENANTS))
     assert sorted(row.tenant for row in leased) == sorted(tenants)

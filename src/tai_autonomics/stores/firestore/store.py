@@ -1,10 +1,10 @@
 """The store's port on Firestore."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from tai_autonomics.errors import LedgerNewerThanCode, StoreUnavailable
 from tai_autonomics.ledger.records import (
@@ -22,7 +22,7 @@ from tai_autonomics.ledger.records import (
 )
 from tai_autonomics.stores.firestore import documents, queries, reading
 from tai_autonomics.stores.firestore.appending import Appending
-from tai_autonomics.stores.firestore.documents import FORMAT, RECEIPTS, Write
+from tai_autonomics.stores.firestore.documents import FORMAT, RECEIPTS, Content, Write
 from tai_autonomics.stores.firestore.engine import Engine
 from tai_autonomics.stores.firestore.keeping import Keeping
 from tai_autonomics.stores.firestore.leasing import Leasing
@@ -107,23 +107,14 @@ class FirestoreStore:
         return await self._check_format(collection)
 
     async def _check_format(self, collection: str) -> None:
-        begin = {"version": FORMAT, "receipts": collection}
         found = await self._engine.get([FORMAT_PATH])
         if not found and not self._read_only:
+            begin: Content = {"version": FORMAT, "receipts": collection}
             await self._engine.commit_if([Write(FORMAT_PATH, begin, exists=False)])
             # Another instance that starts now may have been first.
             found = await self._engine.get([FORMAT_PATH])
-        begun = found[FORMAT_PATH].content if found else begin
-        if begun["version"] > FORMAT:
-            raise LedgerNewerThanCode(
-                f"the database has documents of format {begun['version']}; this release knows {FORMAT}:"
-                " use a newer release"
-            )
-        if (kept_in := begun.get("receipts", RECEIPTS)) != collection:
-            raise StoreUnavailable(
-                f"the database keeps its receipts in the collection {kept_in!r}, and FIRESTORE_COLLECTION is"
-                f" {collection!r}"
-            )
+        if found:
+            _require_known(found[FORMAT_PATH].content, collection)
 
     @property
     def bounds(self) -> StoreBounds:
@@ -273,6 +264,17 @@ class FirestoreStore:
     def _check_writable(self) -> None:
         if self._read_only:
             raise StoreUnavailable("the database was opened read-only")
+
+
+def _require_known(begun: Mapping[str, Any], collection: str) -> None:
+    if begun["version"] > FORMAT:
+        raise LedgerNewerThanCode(
+            f"the database has documents of format {begun['version']}; this release knows {FORMAT}: use a newer release"
+        )
+    if (kept_in := begun.get("receipts", RECEIPTS)) != collection:
+        raise StoreUnavailable(
+            f"the database keeps its receipts in the collection {kept_in!r}, and FIRESTORE_COLLECTION is {collection!r}"
+        )
 
 
 def _written(head: dict[str, object]) -> tuple[int, int]:
