@@ -20,6 +20,8 @@ from tests.journey.service import Service
 from tests.sizes import size
 from tests.unit.cli.exports import exported, ledger
 
+from tai_autonomics.cli.moving import BATCH_LINES
+
 pytestmark = pytest.mark.embedded
 
 COMMAND = [sys.executable, "-m", "tai_autonomics"]
@@ -235,11 +237,12 @@ def test_an_interrupt_stops_the_service_in_peace(dev: Service) -> None:
 
 
 def test_an_interrupted_import_goes_on_where_it_was(tmp_path: Path) -> None:
-    file, store = exported(tmp_path / "x.jsonl", ledger("acme", 3_000)), ("--data-dir", str(tmp_path / "d"))
+    many, store = BATCH_LINES + 2_000, ("--data-dir", str(tmp_path / "d"))
+    file = exported(tmp_path / "x.jsonl", ledger("acme", many))
     lines = file.read_bytes().splitlines(keepends=True)
     with subprocess.Popen([*COMMAND, "receipts", "import", "-", *store], stdin=subprocess.PIPE) as running:
         assert running.stdin is not None
-        running.stdin.write(b"".join(lines[:1_100]))
+        running.stdin.write(b"".join(lines[: BATCH_LINES + 100]))
         running.stdin.flush()
         deadline = time.monotonic() + SECONDS_MAX
         while "acme" not in tai("tenants", "list", *store).stdout:
@@ -248,8 +251,8 @@ def test_an_interrupted_import_goes_on_where_it_was(tmp_path: Path) -> None:
         running.send_signal(signal.SIGINT)
         assert running.wait(SECONDS_MAX) == 130
     done = documents(tai("receipts", "import", file, *store, "--json"))[0]
-    assert done["held"] >= 500
-    assert done["appended"] + done["held"] == 3_000
+    assert done["held"] >= BATCH_LINES
+    assert done["appended"] + done["held"] == many
 
 
 def test_an_import_that_was_killed_again_and_again_goes_on_and_ends_with_equal_heads(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from subprocess import CompletedProcess
 from typing import Any
 
 import httpx
-import pytest
 from tests.journey import stores
 from tests.journey.ledgers import exported
 from tests.journey.service import Service
@@ -16,8 +15,6 @@ from tests.journey.test_command_line import documents
 from tests.journey.test_command_line import tai as command
 
 from tai_autonomics.ledger.chain import verify
-
-pytestmark = pytest.mark.skipif(stores.STORE == "firestore", reason="saved by its own means: test_saving_firestore.py")
 
 TENANTS = [f"tenant-{number}" for number in range(6)]
 SENDERS = 12

@@ -16,7 +16,7 @@ import pytest
 from tests.engines import postgresql
 from tests.unit.cli.exports import exported, ledger
 
-from tai_autonomics.application.transfer import Import
+from tai_autonomics.application.importing import Import
 from tai_autonomics.cli.app import run
 from tai_autonomics.errors import StoreUnavailable
 from tai_autonomics.stores.postgres import PostgresStore, backup, migrating, replacing, statements
