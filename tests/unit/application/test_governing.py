@@ -12,7 +12,8 @@ from tests.unit.application.instance import HandClock, Instance, ledger, until
 from tests.unit.application.instance import opened as opened_with_executor
 
 from tai_autonomics.application.corridor import CorridorBounds
-from tai_autonomics.application.transfer import Import, export, replay
+from tai_autonomics.application.importing import Import
+from tai_autonomics.application.transfer import export, replay
 from tai_autonomics.domain.actions import Action, Throttle
 from tai_autonomics.domain.governor import (
     ApproveAction,
