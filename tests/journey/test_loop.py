@@ -1,0 +1,194 @@
+"""
+The loop as a whole: signals by /pubsub, a rule, an action, a webhook that arrives signed, a result; and kill -9 between.
+"""
+
+import asyncio
+import base64
+import json
+import random
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import pytest
+from standardwebhooks.webhooks import Webhook
+from tests.engines.receiver import Receiver, Request, status
+from tests.journey.ledgers import exported
+from tests.journey.service import Service
+from tests.sizes import size
+from tests.traces import daily, duplicated, spike
+
+from tai_autonomics.ledger.chain import verify
+
+pytestmark = pytest.mark.anyio
+
+SECRET: Final = "whsec_" + base64.b64encode(b"a secret of thirty-two bytes, no").decode()
+SUBSCRIPTION: Final = "projects/p/subscriptions/s"
+SETTLED_SECONDS_MAX: Final = 60
+KILLS: Final = size(short=8, full=100)
+
+
+def plans(url: str) -> str:
+    def plan(name: str, rank: int, *more: str) -> str:
+        rule = [
+            "name: cpu-high, signal: cpu_utilization, over: 3 samples, act_when: window.avg > 80.0",
+            "clear_when: window.avg < 50.0, cooldown: 1h, action: webhook, attempts: 5, timeout: 1s, mode: enforce",
+            f"with: {{url: '{url}'{''.join(more)}}}",
+        ]
+        return (
+            f"  {name}:\n    rank: {rank}\n    governor:\n      budget: {{max: 50, per: 1h}}\n"
+            f"      breaker: {{failures: 3}}\n      rules:\n        - {{{', '.join(rule)}}}\n"
+        )
+
+    return "plans:\n" + plan("again", 10) + plan("once", 20, ", idempotent: false")
+
+
+class House:
+    """A service with these plans, and what was sent to it."""
+
+    def __init__(self, directory: Path, url: str) -> None:
+        file = directory / "plans.yaml"
+        file.write_text(plans(url))
+        environ = {
+            "PLANS_FILE": str(file),
+            "TAI_WEBHOOK_SIGNING_SECRETS": f"*={SECRET}",
+            "TAI_WEBHOOK_ADDRESSES_ALLOWED": "127.0.0.0/8",
+            "TAI_TIMER_POLL_SECONDS": "0.2",
+        }
+        self.service = Service(directory / "data", environ=environ)
+        self._messages = 0
+
+    def client(self) -> httpx.AsyncClient:
+        headers = {"Authorization": f"Bearer {self.service.admin_token}"}
+        return httpx.AsyncClient(base_url=self.service.url, headers=headers, timeout=20)
+
+    async def grant(self, client: httpx.AsyncClient, tenant: str, plan: str) -> None:
+        body = {"tenant_id": tenant, "entitlement_id": "ent_1", "action": "grant", "plan": plan, "request_id": tenant}
+        (await client.post("/marketplace", json=body)).raise_for_status()
+
+    def message(self, tenant: str, values: list[str]) -> dict[str, Any]:
+        self._messages += 1
+        items = ",".join(f'{{"tenant_id":"{tenant}","metric":"cpu_utilization","value":{value}}}' for value in values)
+        data = base64.b64encode(f"[{items}]".encode()).decode()
+        return {"message": {"data": data, "messageId": str(self._messages)}, "subscription": SUBSCRIPTION}
+
+
+def events(house: House) -> dict[str, list[tuple[str, dict[str, Any]]]]:
+    """Every event, by tenant, with the type of its receipt; every chain verifies."""
+    lines = exported(house.service.data_dir)
+    verify(lines, {})
+    found: dict[str, list[tuple[str, dict[str, Any]]]] = defaultdict(list)
+    for line in lines:
+        body = json.loads(line)["receipt"]
+        found[body["tenant"]].extend((body["type"], event) for event in body["events"])
+    return found
+
+
+def of(found: list[tuple[str, dict[str, Any]]], kind: str) -> list[dict[str, Any]]:
+    return [event for _, event in found if event["type"] == kind]
+
+
+def verified(request: Request) -> dict[str, Any]:
+    """What the public library makes of it. Raises WebhookVerificationError."""
+    payload: dict[str, Any] = Webhook(SECRET).verify(request.body, request.headers)
+    return payload
+
+
+async def test_a_days_trace_with_a_spike_leads_to_one_signed_webhook_however_often_it_is_delivered(
+    tmp_path: Path,
+) -> None:
+    trace = duplicated(spike(daily(7, every=300), at=36_000, seconds=3_600, value=97), 7)
+    async with Receiver() as receiver:
+        house = House(tmp_path, receiver.url)
+        with house.service:
+            async with house.client() as client:
+                await house.grant(client, "acme", "again")
+                for start in range(0, len(trace), 20):
+                    message = house.message("acme", [str(each.value) for each in trace[start : start + 20]])
+                    for _ in range(2):
+                        reply = await client.post("/pubsub", json=message)
+                        assert reply.status_code == 200, reply.text
+                await until(lambda: of(events(house)["acme"], "ActionSettled"))
+        found = events(house)["acme"]
+    (request,) = receiver.requests
+    payload = verified(request)
+    (requested,), (settled,) = of(found, "ActionRequested"), of(found, "ActionSettled")
+    assert request.headers["webhook-id"] == requested["action_id"] == settled["action_id"]
+    assert (payload["data"]["tenant"], settled["result"], settled["attempts"]) == ("acme", "succeeded", 1)
+    assert [kind for kind, _ in found if kind.startswith("action_")] == ["action_attempt", "action_result"]
+
+
+async def test_a_receiver_that_fails_opens_the_breaker_and_resume_closes_it(tmp_path: Path) -> None:
+    async with Receiver(status(410)) as receiver:
+        house = House(tmp_path, receiver.url)
+        with house.service:
+            async with house.client() as client:
+                for number in range(3):
+                    await house.grant(client, f"t{number}", "again")
+                    await client.post("/pubsub", json=house.message(f"t{number}", ["91", "92", "93"]))
+                await until(lambda: all(of(events(house)[f"t{n}"], "ActionSettled") for n in range(3)))
+        results = [of(events(house)[f"t{n}"], "ActionSettled")[0]["result"] for n in range(3)]
+    assert results == ["failed"] * 3
+
+
+async def test_kill_9_with_actions_in_flight_leaves_every_action_settled_and_none_done_twice(tmp_path: Path) -> None:
+    chance = random.Random(9)
+
+    async def slowly(writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(chance.random() * 0.4)
+        await status(204)(writer)
+
+    async with Receiver(slowly) as receiver:
+        house = House(tmp_path, receiver.url)
+        tenants = [
+            f"{plan}-{number}-{each}" for number in range(KILLS) for plan in ("again", "once") for each in range(3)
+        ]
+        house.service.start()
+        for number in range(KILLS):
+            async with house.client() as client:
+                alarms = [alarm(house, client, tenant) for tenant in tenants if tenant.split("-")[1] == str(number)]
+                running = asyncio.gather(*alarms, return_exceptions=True)
+                await asyncio.sleep(chance.random() * 0.6)
+                house.service.kill()
+                await running
+            house.service.start()
+        async with house.client() as client:
+            for tenant in tenants:
+                await alarm(house, client, tenant)
+        await until(lambda: in_flight(events(house)) == set())
+        house.service.stop()
+        found = events(house)
+    reached: dict[str, set[str]] = defaultdict(set)
+    for request in receiver.requests:
+        reached[verified(request)["data"]["tenant"]].add(request.headers["webhook-id"])
+    assert all(len(ids) == 1 for ids in reached.values())
+    for tenant in tenants:
+        told = found[tenant]
+        (settled,) = of(told, "ActionSettled")
+        attempts, ends = of(told, "ActionAttempted"), of(told, "AttemptEnded")
+        assert [each["attempt"] for each in attempts] == [each["attempt"] for each in ends]
+        if tenant.startswith("again"):
+            assert settled["result"] == "succeeded"
+        else:
+            assert len(attempts) == 1
+            assert (settled["result"], bool(of(told, "RefusalBegun"))) in (("succeeded", False), ("unknown", True))
+    assert len(receiver.requests) >= len(tenants) // 2
+
+
+async def alarm(house: House, client: httpx.AsyncClient, tenant: str) -> None:
+    """The tenant's rule acts, once: a repeat finds it in its cool-down."""
+    await house.grant(client, tenant, tenant.split("-")[0])
+    (await client.post("/pubsub", json=house.message(tenant, ["91", "92", "93"]))).raise_for_status()
+
+
+def in_flight(found: dict[str, list[tuple[str, dict[str, Any]]]]) -> set[str]:
+    return {event["action_id"] for told in found.values() for event in of(told, "ActionRequested")} - {
+        event["action_id"] for told in found.values() for event in of(told, "ActionSettled")
+    }
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(SETTLED_SECONDS_MAX):
+        while not await asyncio.to_thread(condition):
+            await asyncio.sleep(0.2)
