@@ -52,6 +52,7 @@ ROLES: Final[Mapping[tuple[str, str], frozenset[str] | None]] = MappingProxyType
         ("GET /v1/tenants/{tenant}/receipts/{seq}", ""): VIEWERS,
         ("POST /v1/tenants/{tenant}/check", ""): CHECKERS,
         ("POST /v1/tenants/{tenant}/usage", ""): INTEGRATIONS,
+        ("POST /v1/tenants/{tenant}/signals", ""): INTEGRATIONS,
         ("POST /v1/tenants/{tenant}/quotas/{quota}/reset", ""): OPERATORS,
         ("POST /v1/tenants/{tenant}/erasures", ""): ADMINS,
         ("GET /v1/policies/{digest}", ""): ANY_TOKEN,

@@ -7,8 +7,8 @@ What a message says, and what becomes of it, whoever brings it: Pub/Sub, or the 
 The command ids come from the message, so what an earlier delivery decided is a duplicate.
 """
 
-import re
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -17,7 +17,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from tai_autonomics.application.codec import request_digest
 from tai_autonomics.application.corridor import Answer, Submission
 from tai_autonomics.application.ports import Caller
-from tai_autonomics.domain.identifiers import parse_name, parse_tenant_id
+from tai_autonomics.domain.governor import Observe, Signal, split
 from tai_autonomics.errors import (
     ConcurrentWrite,
     IdempotencyKeyReused,
@@ -33,6 +33,7 @@ from tai_autonomics.ingress.exchange import TurnedAway
 from tai_autonomics.ingress.front_door import FrontDoor, Limits
 from tai_autonomics.ingress.marketplace import DEFAULTS, Parsed, command_of
 from tai_autonomics.ingress.replies import is_ours
+from tai_autonomics.ingress.signals import Pushed, asked_of, pushed_signal
 
 WHITE_SPACE: Final = b" \t\r\n"
 
@@ -49,17 +50,6 @@ class Delivery(Struct, frozen=True):
     payload: bytes
 
 
-class Signal(Struct, frozen=True, forbid_unknown_fields=True):
-    """A measurement about a tenant."""
-
-    tenant_id: str
-    metric: str
-    value: Raw
-    observed_at: str | UnsetType = UNSET
-    labels: dict[str, str] | UnsetType = UNSET
-    request_id: str | UnsetType = UNSET
-
-
 class CloudEvent(Struct, frozen=True):
     """The structured JSON form (CloudEvents 1.0); `data` is a command or a signal."""
 
@@ -71,19 +61,23 @@ class CloudEvent(Struct, frozen=True):
 
 
 class Draft(Struct, frozen=True):
-    """One item of a payload as it reads. `parsed` is None for a signal, which nothing decides yet."""
+    """One item of a payload as it reads. With an id of its own a signal is a command of its own."""
 
-    tenant: str
-    parsed: Parsed | None = None
-    command_id: str = ""
-    is_event: bool = False
+    item: Parsed | Pushed
+    command_id: str
+    has_own_id: bool
+    is_event: bool
 
 
 class Understood(Struct, frozen=True):
-    """One item of a payload. `submission` is None for a signal."""
+    """One command of a payload, and which of its items, in order, it answers."""
 
-    tenant: str
-    submission: Submission | None
+    submission: Submission
+    items: tuple[int, ...]
+
+    @property
+    def is_signals(self) -> bool:
+        return isinstance(self.submission.command, Observe)
 
 
 class _Peek(Struct, frozen=True):
@@ -95,52 +89,56 @@ class _Peek(Struct, frozen=True):
 
 _peek: Final = msgspec.json.Decoder(_Peek)
 _arrays: Final = msgspec.json.Decoder(list[Raw])
-_signals: Final = msgspec.json.Decoder(Signal)
 _events: Final = msgspec.json.Decoder(CloudEvent)
 
 
 def understand(delivery: Delivery, limits: Limits) -> list[Understood]:
     """
-    What the payload says. Raises Malformed and TurnedAway when it is not understood, Forbidden when its caller does
-    not reach one of its tenants.
+    The commands of the payload, in the order of their first items. Raises Malformed and TurnedAway when it is not
+    understood, Forbidden when its caller does not reach one of its tenants.
     """
-    items = _items_of(delivery, limits)
-    for item in items:
-        require_tenant(delivery.caller, item.tenant)
-    return items
+    commands = _commands_of(delivery, limits)
+    for each in commands:
+        require_tenant(delivery.caller, each.submission.tenant)
+    return commands
 
 
 async def decide_items(
-    door: FrontDoor, items: Sequence[Understood], *, admit: Callable[[str], None], timeout_seconds: float
+    door: FrontDoor, commands: Sequence[Understood], *, admit: Callable[[str, int], None], timeout_seconds: float
 ) -> list[Outcome]:
-    """Each item's decision, or why it has none, in order. `admit` may refuse a tenant: raises Overloaded."""
-    refused = [_refused_before(item, admit) for item in items]
-    submissions = [item.submission for item, error in zip(items, refused, strict=True) if error is None]
-    wanted = [submission for submission in submissions if submission is not None]
+    """Each command's decision, or why it has none. `admit` may refuse a tenant so many items: raises Overloaded."""
+    refused = [_refused_before(each, admit) for each in commands]
+    wanted = [each.submission for each, error in zip(commands, refused, strict=True) if error is None]
     decided = iter(await submit_all(door, wanted, timeout_seconds=timeout_seconds))
     return [next(decided) if error is None else error for error in refused]
 
 
-def undecided(outcomes: Sequence[Outcome]) -> BaseException | None:
+def undecided(commands: Sequence[Understood], outcomes: Sequence[Outcome]) -> BaseException | None:
     """
     One tenant's own limit or fault that left a command undecided, or None when every item has its answer.
 
-    A signal is refused and gone. A key that belongs to other content is an answer too, as no delivery will change it.
-    Raises the first error that is our own, or that the whole instance or store is in.
+    Signals that it met are refused and gone: newer ones follow. A key that belongs to other content is an answer too,
+    as no delivery will change it. Raises the first error that is our own, or that the whole instance or store is in.
     """
-    errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-    for error in errors:
+    errors = [(each, outcome) for each, outcome in zip(commands, outcomes, strict=True) if not _is_answer(outcome)]
+    left: list[BaseException] = []
+    for each, error in errors:
+        assert isinstance(error, BaseException)
         if is_ours(error) or _is_of_all(error):
             raise error
-    return next((error for error in errors if not isinstance(error, TurnedAway | IdempotencyKeyReused)), None)
+        if not each.is_signals and not isinstance(error, IdempotencyKeyReused):
+            left.append(error)
+    return next(iter(left), None)
 
 
-def _refused_before(item: Understood, admit: Callable[[str], None]) -> TurnedAway | Overloaded | None:
-    """What is wrong with an item before the corridor sees it: nothing decides signals, its tenant has no rate left."""
-    if item.submission is None:
-        return TurnedAway("unknown_metric", "no rule names this metric")
+def _is_answer(outcome: Outcome) -> bool:
+    return not isinstance(outcome, BaseException)
+
+
+def _refused_before(each: Understood, admit: Callable[[str, int], None]) -> Overloaded | None:
+    """What is wrong before the corridor sees it: its tenant has no rate left."""
     try:
-        admit(item.tenant)
+        admit(each.submission.tenant, len(each.items))
     except Overloaded as error:
         return error
     return None
@@ -153,20 +151,19 @@ def _is_of_all(error: BaseException) -> bool:
     return isinstance(error, Unavailable) and not isinstance(error, LedgerNewerThanCode | ConcurrentWrite)
 
 
-def _items_of(delivery: Delivery, limits: Limits) -> list[Understood]:
+def _commands_of(delivery: Delivery, limits: Limits) -> list[Understood]:
     """Typed reading comes first: it refuses a hostile shape before the whole is built."""
     payload = delivery.payload
     if len(payload) > limits.push_payload_bytes_max:
         raise TurnedAway("body_too_large", "the payload is too large")
     if not payload.lstrip(WHITE_SPACE).startswith(b"["):
-        item = _read(payload, delivery, "", limits)
-        return [_with_submission(delivery, item, strict_json.parse(payload))]
+        draft = _read(payload, delivery, "", limits)
+        return _together(delivery, [draft], [strict_json.parse(payload)])
     raws = strict_json.decode(_arrays, payload)
     if not 1 <= len(raws) <= limits.items_max:
         raise Malformed("malformed_request", f"an array of 1 to {limits.items_max} items")
-    items = [_read(bytes(raw), delivery, f"/{index}", limits) for index, raw in enumerate(raws)]
-    every = strict_json.parse(payload)
-    return [_with_submission(delivery, item, members) for item, members in zip(items, every, strict=True)]
+    drafts = [_read(bytes(raw), delivery, f"/{index}", limits) for index, raw in enumerate(raws)]
+    return _together(delivery, drafts, strict_json.parse(payload))
 
 
 def _read(raw: bytes, delivery: Delivery, index: str, limits: Limits) -> Draft:
@@ -181,34 +178,59 @@ def _read(raw: bytes, delivery: Delivery, index: str, limits: Limits) -> Draft:
             raise Malformed("malformed_request", "an event has a source and an id", pointer=index)
         raw = bytes(event.data)
         peek = strict_json.decode(_peek, raw)
+    item: Parsed | Pushed
     if peek.metric is not UNSET:
-        return Draft(_signal_tenant(raw))
-    parsed = command_of(raw, metadata_bytes_max=limits.metadata_bytes_max)
-    return Draft(parsed.tenant, parsed, parsing.command_id(source, of, parsed.key or key), is_event)
+        item = pushed_signal(raw)
+    else:
+        item = command_of(raw, metadata_bytes_max=limits.metadata_bytes_max)
+    command_id = parsing.command_id(source, of, item.key or key)
+    return Draft(item, command_id, is_event or item.key is not None, is_event)
 
 
-def _with_submission(delivery: Delivery, draft: Draft, members: dict[str, Any]) -> Understood:
-    """`members` are the item's own, strictly parsed."""
-    if draft.parsed is None:
-        return Understood(draft.tenant, None)
+def _together(delivery: Delivery, drafts: Sequence[Draft], members: Sequence[dict[str, Any]]) -> list[Understood]:
+    """The signals of one tenant are one command, as far as a receipt holds them. `members` are strictly parsed."""
+    found: list[Understood] = []
+    plain: dict[str, list[tuple[int, Signal]]] = {}
+    for index, draft in enumerate(drafts):
+        match draft.item:
+            case Pushed(tenant, signal) if not draft.has_own_id:
+                plain.setdefault(tenant, []).append((index, signal))
+            case Pushed(tenant, signal):
+                found.append(_observe(delivery, tenant, draft.command_id, (signal,), (index,)))
+            case Parsed() as parsed:
+                found.append(_command(delivery, draft, parsed, members[index], index))
+    for tenant, signals in plain.items():
+        indexes = iter([index for index, _ in signals])
+        for some in split(signal for _, signal in signals):
+            items = tuple(islice(indexes, len(some)))
+            found.append(_observe(delivery, tenant, drafts[items[0]].command_id, some, items))
+    return sorted(found, key=lambda each: each.items[0])
+
+
+def _observe(
+    delivery: Delivery, tenant: str, command_id: str, signals: tuple[Signal, ...], items: tuple[int, ...]
+) -> Understood:
     submission = Submission(
-        tenant=draft.tenant,
-        command=draft.parsed.command,
+        tenant=tenant,
+        command=Observe(signals),
+        command_id=command_id,
+        source="pubsub",
+        by=delivery.caller.subject,
+        request=request_digest(asked_of(signals)),
+        trace=delivery.trace,
+    )
+    return Understood(submission, items)
+
+
+def _command(delivery: Delivery, draft: Draft, parsed: Parsed, members: dict[str, Any], index: int) -> Understood:
+    submission = Submission(
+        tenant=parsed.tenant,
+        command=parsed.command,
         command_id=draft.command_id,
         source="pubsub",
         by=delivery.caller.subject,
         request=request_digest(parsing.asked(members["data"] if draft.is_event else members, DEFAULTS)),
         trace=delivery.trace,
-        parts=draft.parsed.parts,
+        parts=parsed.parts,
     )
-    return Understood(draft.tenant, submission)
-
-
-def _signal_tenant(raw: bytes) -> str:
-    signal = strict_json.decode(_signals, raw)
-    parse_name(signal.metric)
-    if signal.observed_at is not UNSET:
-        parsing.moment(signal.observed_at, "/observed_at")
-    if re.fullmatch(rb"-?[0-9].*", bytes(signal.value), re.DOTALL) is None:
-        raise Malformed("malformed_request", "a value is a number", pointer="/value")
-    return parse_tenant_id(signal.tenant_id)
+    return Understood(submission, (index,))

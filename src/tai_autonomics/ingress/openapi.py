@@ -12,6 +12,7 @@ from tai_autonomics.ingress.authentication import ANY_TOKEN, roles_of
 from tai_autonomics.ingress.exchange import Route
 from tai_autonomics.ingress.parsing import IDENTIFIER_PATTERN
 from tai_autonomics.ingress.replies import REASONS, Problem, SealedItem
+from tai_autonomics.ingress.signals import SignalTaken
 from tai_autonomics.ledger.receipt import Body
 
 _REF: Final = "#/components/schemas/{name}"
@@ -100,7 +101,7 @@ def document(routes: Sequence[Route], *, version: str) -> bytes:
 
 def _types(routes: Iterable[Route]) -> list[Any]:
     named = [each for route in routes for each in (*route.takes, *route.answers)]
-    return [*dict.fromkeys([*named, Problem, SealedItem, Body])]
+    return [*dict.fromkeys([*named, Problem, SealedItem, SignalTaken, Body])]
 
 
 def _operation(route: Route, by_type: Mapping[Any, dict[str, Any]]) -> dict[str, Any]:

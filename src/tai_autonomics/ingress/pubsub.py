@@ -13,21 +13,24 @@ only the state of the whole instance or store is a reason not to acknowledge, an
 import re
 from base64 import b64decode
 from collections import OrderedDict
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from tai_autonomics.application.corridor import Answer
 from tai_autonomics.domain.moments import moment_of
 from tai_autonomics.errors import IdempotencyKeyReused, Malformed, StoreUnavailable
 from tai_autonomics.ingress import parsing, strict_json
 from tai_autonomics.ingress.decisions import caller_of, count_more, items_with, seconds_left, tell_of
-from tai_autonomics.ingress.delivering import Delivery, decide_items, undecided, understand
+from tai_autonomics.ingress.delivering import Delivery, Outcome, Understood, decide_items, undecided, understand
 from tai_autonomics.ingress.exchange import Exchange, Reply, TurnedAway
 from tai_autonomics.ingress.front_door import FrontDoor
 from tai_autonomics.ingress.redriving import redrive_at
 from tai_autonomics.ingress.replies import Item, is_ours, json_reply, problem_of
+from tai_autonomics.ingress.signals import signal_items
 from tai_autonomics.ledger.records import Quarantined
 
 ENVELOPE_BYTES_MAX: Final = 256 * 1024
@@ -65,7 +68,7 @@ class QuarantineShown(Struct, frozen=True):
 
 
 class PushReply(Struct, frozen=True, omit_defaults=True):
-    """`items`: each command's own answer, in order. `quarantined`: the message is kept, because not all was decided."""
+    """`items`: each item's own answer, in order. `quarantined`: the message is kept, because not all was decided."""
 
     items: list[Item] | UnsetType = UNSET
     quarantined: QuarantineShown | UnsetType = UNSET
@@ -140,11 +143,11 @@ async def _deliver(exchange: Exchange, door: FrontDoor, pushed: Pushed) -> Reply
     outcomes = await decide_items(
         door,
         understood,
-        admit=lambda tenant: count_more(exchange, tenant, 1),
+        admit=lambda tenant, count: count_more(exchange, tenant, count),
         timeout_seconds=seconds_left(exchange, door),
     )
-    cause = undecided(outcomes)
-    items = items_with(exchange, door, outcomes)
+    cause = undecided(understood, outcomes)
+    items = _items(exchange, door, understood, outcomes)
     if cause is not None:
         reason = problem_of(cause, exchange.id).reason
         return await _quarantined(exchange, door, pushed, reason, curable=True, items=items)
@@ -152,6 +155,23 @@ async def _deliver(exchange: Exchange, door: FrontDoor, pushed: Pushed) -> Reply
         # Nobody reads the answer to a push: the log is where its sender finds the mistake.
         exchange.reason = "idempotency_key_reused"
     return json_reply(PushReply(items=items))
+
+
+def _items(
+    exchange: Exchange, door: FrontDoor, commands: Sequence[Understood], outcomes: Sequence[Outcome]
+) -> list[Item]:
+    """Each item's own answer, in the payload's order."""
+    found: dict[int, Item] = {}
+    for each, outcome, item in zip(commands, outcomes, items_with(exchange, door, outcomes), strict=True):
+        count = len(each.items)
+        if each.is_signals and isinstance(outcome, Answer):
+            found.update(zip(each.items, signal_items(outcome, count, door.clock), strict=True))
+            continue
+        if each.is_signals and isinstance(outcome, BaseException):
+            # They are gone, and nobody reads the answer to a push: the log says so.
+            exchange.reason = problem_of(outcome, exchange.id).reason
+        found.update(dict.fromkeys(each.items, item))
+    return [found[index] for index in sorted(found)]
 
 
 def pushed_of(raw: bytes) -> Pushed:

@@ -81,7 +81,7 @@ class Redriving:
         outcomes = await decide_items(
             self._door, items, admit=_anyone, timeout_seconds=self._door.limits.request_seconds
         )
-        return undecided(outcomes)
+        return undecided(items, outcomes)
 
     async def _again_later(self, message: Quarantined, error: BaseException) -> None:
         until = redrive_at(self._door, redrives=message.redrives + 1)
@@ -107,4 +107,4 @@ def _delivery_of(message: Quarantined) -> Delivery:
     return Delivery(message.subscription, message.message_id, caller, message.trace, message.payload)
 
 
-def _anyone(tenant: str) -> None: ...
+def _anyone(tenant: str, count: int) -> None: ...

@@ -6,7 +6,7 @@ from typing import Final
 from starlette.routing import compile_path
 
 from tai_autonomics.application.queries import TenantView
-from tai_autonomics.ingress import marketplace, openapi, probes, pubsub, tenants
+from tai_autonomics.ingress import marketplace, openapi, probes, pubsub, signals, tenants
 from tai_autonomics.ingress.exchange import Exchange, Reply, Route, TurnedAway
 from tai_autonomics.ingress.front_door import FrontDoor
 from tai_autonomics.ingress.replies import Sealed
@@ -21,6 +21,7 @@ ENTITLEMENT_REFUSALS: Final = (
     "unknown_plan",
 )
 USAGE_REFUSALS: Final = ("entitlement_inactive", "quota_exceeded", "release_exceeds_use", "unknown_quota")
+SIGNAL_REFUSALS: Final = ("clock_skew", "entitlement_inactive", "stale", "unknown_metric")
 _KEYED: Final = ("idempotency_key_reused",)
 
 
@@ -54,6 +55,18 @@ def routes() -> tuple[Route, ...]:
                 Sealed,
             ),
             reasons=(*USAGE_REFUSALS, *_KEYED, "invalid_entitlement_id"),
+            keyed=True,
+            writes=True,
+            body="own",
+        ),
+        Route(
+            method="POST",
+            path="/v1/tenants/{tenant}/signals",
+            serve=signals.serve,
+            summary="Measurements of a tenant; one command, one receipt",
+            takes=(signals.SignalList, signals.BareSignal),
+            answers=(signals.Observed,),
+            reasons=(*SIGNAL_REFUSALS, *_KEYED),
             keyed=True,
             writes=True,
             body="own",

@@ -21,8 +21,9 @@ from tai_autonomics.application.queries import (
 )
 from tai_autonomics.domain.entitlement import EntitlementVerified
 from tai_autonomics.domain.gates import Failed, Passed
+from tai_autonomics.domain.governor import Observe, SignalObserved, SignalRefused, text_of
 from tai_autonomics.domain.moments import Moment
-from tai_autonomics.domain.tenant import Check, CheckResult, Limit, name_of
+from tai_autonomics.domain.tenant import Check, CheckResult, Command, Event, Limit, name_of
 from tai_autonomics.errors import IdempotencyKeyReused, Unauthenticated
 from tai_autonomics.ingress.app import build
 from tai_autonomics.ingress.front_door import Drain, FrontDoor, Limits
@@ -137,7 +138,7 @@ class MemoryCorridor:
                 "request": submission.request,
             },
             decision={"gates": gates},
-            events=[] if refusal else events_to_json((EntitlementVerified("ent_1", "professional"),)),
+            events=[] if refusal else events_to_json(_events_of(submission.command)),
             refusal=None
             if refusal is None
             else {
@@ -151,6 +152,18 @@ class MemoryCorridor:
             command_id=submission.command_id,
             claims=True,
         )
+
+
+def _events_of(command: Command) -> tuple[Event, ...]:
+    """No rule names the metric `unnamed`."""
+    if not isinstance(command, Observe):
+        return (EntitlementVerified("ent_1", "professional"),)
+    return tuple(
+        SignalRefused(each.metric, text_of(each.value), "unknown_metric")
+        if each.metric == "unnamed"
+        else SignalObserved(each.metric, text_of(each.value), MOMENT, 1)
+        for each in command.signals
+    )
 
 
 class MemoryQueries:

@@ -123,15 +123,6 @@ def test_a_message_has_one_id_under_both_names() -> None:
         assert response.json["errors"][0]["pointer"] == "/message/message_id"
 
 
-def test_a_signal_is_refused_while_no_rule_names_its_metric() -> None:
-    house = House()
-    response = push(house, [SIGNAL, GRANT])
-    assert [item["status"] for item in response.json["items"]] == [422, 200]
-    assert response.json["items"][0]["reason"] == "unknown_metric"
-    assert "receipt" not in response.json["items"][0]
-    assert house.quarantined == []
-
-
 def test_metadata_of_a_command_is_kept_as_received() -> None:
     house = House()
     push(house, b'[{"tenant_id":"acme","entitlement_id":"e","metadata":{ "a" : 1 }}]')
