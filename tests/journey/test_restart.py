@@ -1,11 +1,13 @@
 """What a service does after a crash, on new plans, beside another process, and on a disk that takes nothing more."""
 
+import io
 import os
 import resource
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -245,18 +247,30 @@ def nothing_can_be_written(service: Service) -> Iterator[None]:
 
 @contextmanager
 def full(folder: Path) -> Iterator[None]:
-    """The file system that holds `folder` has no byte left."""
-    filler = folder / "filler"
-    try:
-        with filler.open("wb", buffering=0) as file:
-            for bytes_at_once in (65_536, 1):
-                with suppress(OSError):
-                    while file.write(b"x" * bytes_at_once) == bytes_at_once:
-                        pass
+    """The file system that holds `folder` has no byte left, also when the store gives some back meanwhile."""
+    filler, ended = folder / "filler", threading.Event()
+
+    def fill(file: io.FileIO) -> None:
+        for bytes_at_once in (65_536, 1):
+            with suppress(OSError):
+                while file.write(b"x" * bytes_at_once) == bytes_at_once:
+                    pass
+
+    def keep_full(file: io.FileIO) -> None:
+        while not ended.wait(0.001):
+            fill(file)
+
+    with filler.open("wb", buffering=0) as file:
+        fill(file)
         assert shutil.disk_usage(folder).free == 0
-        yield
-    finally:
-        filler.unlink()
+        filling = threading.Thread(target=keep_full, args=(file,))
+        filling.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            filling.join()
+            filler.unlink()
 
 
 @pytest.fixture
