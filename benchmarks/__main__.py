@@ -18,6 +18,7 @@ BENCHMARKS: Final = {
     "P9": "large:measure_large",
     "P10": "start:measure_start",
     "P12": "replay:measure_replay",
+    "MOVE": "move:measure_move",
     "CEILINGS": "ceiling:measure_ceilings",
 }
 """Each a function of a Size; a module is imported when it is asked for, as some need all of the service."""
