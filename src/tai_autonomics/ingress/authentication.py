@@ -54,6 +54,11 @@ ROLES: Final[Mapping[tuple[str, str], frozenset[str] | None]] = MappingProxyType
         ("POST /v1/tenants/{tenant}/usage", ""): INTEGRATIONS,
         ("POST /v1/tenants/{tenant}/signals", ""): INTEGRATIONS,
         ("POST /v1/tenants/{tenant}/quotas/{quota}/reset", ""): OPERATORS,
+        ("POST /v1/tenants/{tenant}/governor/pause", ""): OPERATORS,
+        ("POST /v1/tenants/{tenant}/governor/resume", ""): OPERATORS,
+        ("POST /v1/tenants/{tenant}/actions/{action}/approve", ""): OPERATORS,
+        ("POST /v1/tenants/{tenant}/actions/{action}/deny", ""): OPERATORS,
+        ("POST /v1/tenants/{tenant}/actions/{action}/cancel", ""): OPERATORS,
         ("POST /v1/tenants/{tenant}/erasures", ""): ADMINS,
         ("GET /v1/policies/{digest}", ""): ANY_TOKEN,
     }

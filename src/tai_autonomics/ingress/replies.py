@@ -277,7 +277,7 @@ def _refusal_of(receipt: Receipt, clock: Clock) -> tuple[Problem, Pairs]:
     violated: tuple[str, ...] = ()
     if kind.status == HTTPStatus.TOO_MANY_REQUESTS:
         evidence = _gates.decode(gates)[-1].evidence
-        violated, limits = (str(evidence.get("quota", reason)),), _limits_of(evidence, clock)
+        violated, limits = (_policy_of(evidence),), _limits_of(evidence, clock)
     problem = Problem(
         type=QUOTA_EXCEEDED_TYPE if reason == "quota_exceeded" else f"/problems/{reason}",
         title=kind.title,
@@ -294,9 +294,15 @@ def _refusal_of(receipt: Receipt, clock: Clock) -> tuple[Problem, Pairs]:
     return problem, limits
 
 
+def _policy_of(evidence: dict[str, Any]) -> str:
+    """The quota's name; a budget of actions has its reason's."""
+    return str(evidence.get("quota", "action_budget_exhausted"))
+
+
 def _limits_of(evidence: dict[str, Any], clock: Clock) -> Pairs:
-    """Retry-After, RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10) of a quota."""
-    quota, limit, remaining = evidence.get("quota"), evidence.get("limit"), evidence.get("remaining", 0)
+    """Retry-After, RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10) of a quota or a budget."""
+    quota, limit = _policy_of(evidence), evidence.get("limit", evidence.get("max"))
+    remaining = evidence.get("remaining", 0)
     policy, state = f'"{quota}";q={limit}', f'"{quota}";r={remaining}'
     resets_at, start = evidence.get("resets_at"), evidence.get("window_start")
     retry: Pairs = ()

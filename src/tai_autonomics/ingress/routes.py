@@ -6,8 +6,8 @@ from typing import Final
 from starlette.routing import compile_path
 
 from tai_autonomics.application.queries import TenantView
-from tai_autonomics.ingress import marketplace, openapi, probes, pubsub, signals, tenants
-from tai_autonomics.ingress.exchange import Exchange, Reply, Route, TurnedAway
+from tai_autonomics.ingress import actions, governing, marketplace, openapi, probes, pubsub, signals, tenants
+from tai_autonomics.ingress.exchange import Exchange, Handler, Reply, Route, TurnedAway
 from tai_autonomics.ingress.front_door import FrontDoor
 from tai_autonomics.ingress.replies import Sealed
 
@@ -174,6 +174,18 @@ def routes() -> tuple[Route, ...]:
             writes=True,
             body="own",
         ),
+        _told("governor/pause", governing.pause, "No rule acts until it is resumed"),
+        _told(
+            "governor/resume", governing.resume, "Ends a pause, an open breaker and the wait after an unknown outcome"
+        ),
+        _told(
+            "actions/{action}/approve",
+            actions.approve,
+            "One person's approval of the action in flight",
+            ("action_budget_exhausted", "entitlement_inactive", "governor_refusing"),
+        ),
+        _told("actions/{action}/deny", actions.deny, "Do not do the action that waits for approval"),
+        _told("actions/{action}/cancel", actions.cancel, "Do no more of the action in flight"),
         Route(
             method="POST",
             path="/v1/tenants/{tenant}/erasures",
@@ -202,6 +214,23 @@ def routes() -> tuple[Route, ...]:
         ),
     )
     return (*table, _openapi_route(table))
+
+
+def _told(path: str, serve: Handler, summary: str, reasons: tuple[str, ...] = ()) -> Route:
+    """What an operator tells a governor."""
+    return Route(
+        method="POST",
+        path=f"/v1/tenants/{{tenant}}/{path}",
+        serve=serve,
+        summary=summary,
+        takes=(governing.WordAsked,),
+        body_optional=True,
+        answers=(Sealed,),
+        reasons=("invalid_transition", *reasons, *_KEYED),
+        keyed=True,
+        writes=True,
+        body="own",
+    )
 
 
 def _openapi_route(table: tuple[Route, ...]) -> Route:
