@@ -34,6 +34,12 @@ BODIES: Final[dict[str, Any]] = {
         "request_id": "stolen",
     },
     "POST /v1/tenants/{tenant}/quotas/{quota}/reset": {},
+    "POST /v1/tenants/{tenant}/signals": {"metric": "cpu_utilization", "value": 1},
+    "POST /v1/tenants/{tenant}/governor/pause": {},
+    "POST /v1/tenants/{tenant}/governor/resume": {},
+    "POST /v1/tenants/{tenant}/actions/{action}/approve": {},
+    "POST /v1/tenants/{tenant}/actions/{action}/deny": {},
+    "POST /v1/tenants/{tenant}/actions/{action}/cancel": {},
     "POST /v1/tenants/{tenant}/erasures": {"seq": 1, "part": "metadata"},
     "POST /marketplace": {"tenant_id": "acme", "entitlement_id": "none", "action": "suspend"},
     "POST /pubsub": {
@@ -54,7 +60,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 def asked(client: httpx.Client, route: str, tenant: str) -> httpx.Response:
     method, path = route.split()
-    path = path.format(tenant=tenant, seq=1, quota="api_calls", digest="0" * 64, reason="stale")
+    path = path.format(tenant=tenant, seq=1, quota="api_calls", digest="0" * 64, reason="stale", action="none")
     return client.request(method, path, json=BODIES.get(route))
 
 
@@ -77,7 +83,7 @@ def roles_of(route: str) -> set[str]:
 
 def test_each_route_of_the_page_is_tried_here() -> None:
     assert {route for route in ROUTES if route.startswith("POST ")} == BODIES.keys()
-    assert len(OF_A_TENANT) == 8
+    assert len(OF_A_TENANT) == 14
 
 
 @pytest.mark.parametrize("route", ROUTES)
