@@ -27,7 +27,7 @@ check: $(VENV)/.dev ## Format, lint, types, walls, unit and house tests: under a
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/python -m pytest -q -n 3 --dist worksteal -p no:schemathesis --no-header tests/unit tests/house
+	@$(BIN)/python -m pytest -q -n 3 --dist worksteal -p no:schemathesis --no-header -m "not long" tests/unit tests/house
 
 bench: $(VENV)/.dev ## Run the benchmarks and write benchmarks/results and the table in benchmarks/README.md.
 	@$(BIN)/python -m benchmarks

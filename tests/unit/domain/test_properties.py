@@ -3,6 +3,7 @@
 from datetime import datetime
 
 import msgspec
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -266,5 +267,5 @@ class TenantHistory(RuleBasedStateMachine):
                 assert held.ended_at
 
 
-TestTenantHistory = TenantHistory.TestCase
+TestTenantHistory = pytest.mark.long(TenantHistory.TestCase)
 TestTenantHistory.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)

@@ -373,6 +373,7 @@ def test_no_text_does_anything_but_be_refused(bearer: str) -> None:
     assert refused(bearer) in {"unauthenticated", "signature_invalid"}
 
 
+@pytest.mark.long
 @given(
     st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda one: st.lists(one)),
     st.sampled_from(sorted(CLAIMS)),
