@@ -88,13 +88,14 @@ def granted_with_metadata(service: Service) -> int:
 def test_the_four_printed_calls_work_as_pasted_and_again(dev: Service) -> None:
     calls = calls_of(dev)
     assert len(calls) == 4
-    grant, check, consume, receipts = map(paste, calls)
+    grant, check, signal_, receipts = map(paste, calls)
     assert grant["receipt"]["decision"] == {"from": "none", "to": "active"}
     assert check["allowed"] is True
-    assert consume["receipt"]["events"][0]["type"] == "QuotaConsumed"
-    assert [each["hash"] for each in receipts["items"]] == [grant["hash"], consume["hash"]]
+    assert signal_["receipt"]["events"][0]["type"] == "SignalObserved"
+    assert signal_["receipt"]["decision"]["to"] == "stable"
+    assert [each["hash"] for each in receipts["items"]] == [grant["hash"], signal_["hash"]]
     again = [paste(call) for call in calls]
-    assert (again[0], again[2], again[3]) == (grant, consume, receipts)
+    assert (again[0], again[2], again[3]) == (grant, signal_, receipts)
 
 
 def test_dev_keeps_its_secrets_to_itself(dev: Service) -> None:
