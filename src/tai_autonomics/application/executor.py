@@ -47,7 +47,6 @@ REACH_OUT_WITHIN_SECONDS: Final = LEASE_MARGIN_SECONDS / 2
 """From the moment an attempt was submitted: later than this nobody reaches out, as too little of its lease is left."""
 BACKOFF_SECONDS: Final = 1.0
 BACKOFF_SECONDS_MAX: Final = 60.0
-RETRY_AFTER_SECONDS_MAX: Final = 300.0
 REPORT_PAUSE_SECONDS: Final = 0.1
 REPORT_PAUSE_SECONDS_MAX: Final = 2.0
 LAST_WORD_SECONDS: Final = 1.0
@@ -284,7 +283,7 @@ class Executor:
     def _retry_at(self, attempt: int, wait_seconds: float) -> Moment:
         """Exponential backoff with full jitter, and not before the other side is ready."""
         backoff = self._chance() * min(BACKOFF_SECONDS * 2 ** (attempt - 1), BACKOFF_SECONDS_MAX)
-        return plus_seconds(self._clock.now(), max(backoff, min(wait_seconds, RETRY_AFTER_SECONDS_MAX)))
+        return plus_seconds(self._clock.now(), max(backoff, wait_seconds))
 
     def _chance(self) -> float:
         """From 0 to 1."""

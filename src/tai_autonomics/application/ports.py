@@ -156,7 +156,7 @@ class Done(Struct, frozen=True, gc=False):
 class NotDone(Struct, frozen=True, gc=False):
     """
     Nothing was changed. `temporary`: a later attempt may be better, not before `retry_after_seconds` where the other
-    side named one.
+    side named one; the actuator bounds it.
     """
 
     detail: str

@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import ExitStack
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,8 +43,9 @@ from tai_autonomics.wiring.memory import Settling
 from tai_autonomics.wiring.policies import PlansInForce
 
 REQUESTS_SHARE: Final = 0.4
-ACTIONS_SHARE: Final = 0.1
 """Of the time to drain. The corridor has its share after it, and the store what a last statement waits for a lock."""
+ACTIONS_SHARE: Final = 0.1
+"""Attempts under way have this beside what the requests have, from the signal on."""
 
 
 class Started(Struct, frozen=True):
@@ -115,9 +117,14 @@ async def _serve_house(
         bounds=executor_bounds(settings),
     )
 
+    drained_by = inf
+
     def begin_drain() -> None:
+        nonlocal drained_by
         drain.begin()
         executor.stop_taking()
+        share = settings.drain_seconds_max * (REQUESTS_SHARE + ACTIONS_SHARE)
+        drained_by = min(drained_by, parts.clock.monotonic() + share)
 
     health = Health(parts.store, clock=parts.sealing_clock, observer=told)
     told.metrics.watch(
@@ -139,11 +146,17 @@ async def _serve_house(
             on_draining=begin_drain,
         )
     finally:
-        await executor.close(timeout_seconds=settings.drain_seconds_max * ACTIONS_SHARE)
+        await executor.close(timeout_seconds=_left(settings, drained_by - parts.clock.monotonic()))
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
         await actuators.aclose()
+
+
+def _left(settings: Settings, seconds: float) -> float:
+    """Of the time for attempts under way: at least their own share, at most all of it where no signal came."""
+    own = settings.drain_seconds_max * ACTIONS_SHARE
+    return min(max(seconds, own), settings.drain_seconds_max * (REQUESTS_SHARE + ACTIONS_SHARE))
 
 
 def front_door(

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 
 import pytest
-from tests.builders import plan, plans
+from tests.builders import governed, plan, plans, rule
 from tests.contract.actuators.scenes import Standing
 
 from tai_autonomics.domain.actions import (
@@ -20,6 +20,7 @@ from tai_autonomics.domain.actions import (
     Throttle,
     Webhook,
 )
+from tai_autonomics.errors import InvalidPlans
 from tai_autonomics.settings import Settings
 from tai_autonomics.wiring.actuators import Actuators, orders_of
 
@@ -65,12 +66,21 @@ def problems(environ: dict[str, str], *orders: Order) -> dict[Order, str]:
 
 
 def test_what_is_inside_the_ledger_needs_no_setting() -> None:
-    assert opened({}, INSIDE) == (set(INSIDE), {})
+    assert opened({}, ["entitlement.suspend"]) == ({"entitlement.suspend"}, {})
+
+
+def test_a_throttle_is_not_there_before_anybody_counts_by_it() -> None:
+    assert opened({}, INSIDE)[1] == {"throttle": "no check and no usage counts by it yet: mode shadow alone"}
+    acts, shadows = rule(order=Throttle(1, 1, 60)), rule(order=Throttle(1, 1, 60), mode="shadow")
+    asyncio.run(Actuators(Settings.load({}).settings, Standing()).check(governed(shadows)))
+    with pytest.raises(InvalidPlans) as refused:
+        asyncio.run(Actuators(Settings.load({}).settings, Standing()).check(governed(acts)))
+    assert "rule cpu-high: throttle: no check and no usage counts by it yet" in str(refused.value)
 
 
 def test_a_webhook_needs_a_secret() -> None:
     assert opened({}, ["webhook"]) == (set(), {"webhook": "TAI_WEBHOOK_SIGNING_SECRETS is not set"})
-    assert opened(SECRETS, ["webhook", "throttle"]) == ({"webhook", "throttle"}, {})
+    assert opened(SECRETS, ["webhook", "entitlement.suspend"]) == ({"webhook", "entitlement.suspend"}, {})
 
 
 def test_what_lies_in_google_cloud_needs_credentials_and_an_emulator_none() -> None:
@@ -98,7 +108,7 @@ def test_an_order_that_can_never_be_carried_out_says_why() -> None:
     }
     without_project = {"PUBSUB_EMULATOR_HOST": "127.0.0.1:1"}
     assert problems(without_project, topic) == {topic: "the topic has a bare name, and GCP_PROJECT_ID is not set"}
-    assert problems(EMULATED, topic, Throttle(1, 1, 60)) == {}
+    assert problems(EMULATED, topic, SuspendEntitlements()) == {}
 
 
 def test_cloud_runs_names_are_looked_at_once_its_type_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +127,7 @@ def test_what_is_open_stays_open_when_more_is_asked_for() -> None:
         actuators = Actuators(Settings.load(SECRETS).settings, Standing())
         await actuators.open(["webhook"])
         first = actuators.opened["webhook"]
-        await actuators.open(["webhook", "throttle"])
+        await actuators.open(["webhook", "entitlement.suspend"])
         same = actuators.opened["webhook"] is first
         await actuators.aclose()
         return same

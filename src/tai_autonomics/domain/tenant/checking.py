@@ -53,7 +53,7 @@ class CheckResult(Struct, frozen=True):
     limits: dict[QuotaName, Limit]
     gates: tuple[Passed | Failed, ...]
     throttle: Throttled | None = None
-    """What an action set for the tenant as a whole; whoever answers counts and refuses by it."""
+    """What an action set for the tenant as a whole, for whoever answers to count by."""
 
 
 def check(checks: tuple[Check, ...], state: TenantState, *, now: Moment, plans: Plans) -> tuple[CheckResult, ...]:
