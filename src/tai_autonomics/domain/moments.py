@@ -11,6 +11,8 @@ from tai_autonomics.errors import Malformed
 Moment = NewType("Moment", str)
 """RFC 3339 in UTC, always six digits and a Z: "2026-11-24T02:01:33.123456Z"."""
 
+FIRST: Final = Moment("0001-01-01T00:00:00.000000Z")
+"""The earliest moment that can be written."""
 LAST: Final = Moment("9999-12-31T23:59:59.999999Z")
 """The latest moment that can be written."""
 SUMS_KEPT: Final = 1_024
@@ -44,8 +46,8 @@ def datetime_of(moment: Moment) -> datetime:
 
 @lru_cache(SUMS_KEPT)  # the end of a window is asked for with every check, and is the same all day
 def plus_seconds(moment: Moment, seconds: float) -> Moment:
-    """The moment that many seconds later (or earlier, when negative); LAST where the calendar ends."""
+    """The moment that many seconds later (or earlier, when negative); FIRST or LAST where the calendar ends."""
     try:
         return moment_of(datetime_of(moment) + timedelta(seconds=seconds))
-    except OverflowError:
-        return LAST
+    except (OverflowError, Malformed):
+        return LAST if seconds > 0 else FIRST

@@ -122,7 +122,7 @@ def signal_of(asked: SignalAsked, pointer: str) -> governor.Signal:
             raise Malformed(error.reason, error.detail, pointer=f"{pointer}/labels") from error
     return governor.Signal(
         MetricName(parsing.at(f"{pointer}/metric", parse_name, asked.metric)),
-        parsing.at(f"{pointer}/value", governor.parse_value, bytes(asked.value).decode()),
+        parsing.at(f"{pointer}/value", governor.parse_value, bytes(asked.value).decode(errors="replace")),
         None if asked.observed_at is UNSET else parsing.moment(asked.observed_at, f"{pointer}/observed_at"),
         labels,
     )

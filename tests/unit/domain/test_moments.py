@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import datetimes, floats, just
 
-from tai_autonomics.domain.moments import LAST, Moment, datetime_of, moment_of, plus_seconds
+from tai_autonomics.domain.moments import FIRST, LAST, Moment, datetime_of, moment_of, plus_seconds
 from tai_autonomics.errors import Malformed
 
 instants = datetimes(timezones=just(UTC))
@@ -32,6 +32,11 @@ def test_seconds_are_added_and_taken_away() -> None:
     start = Moment("2026-12-31T23:59:59.500000Z")
     assert plus_seconds(start, 0.5) == "2027-01-01T00:00:00.000000Z"
     assert plus_seconds(start, -86_400) == "2026-12-30T23:59:59.500000Z"
+
+
+def test_the_calendar_begins_at_its_first_moment() -> None:
+    assert plus_seconds(FIRST, -1) == FIRST
+    assert plus_seconds(plus_seconds(FIRST, 60), -61) == FIRST
 
 
 def test_the_calendar_ends_at_its_last_moment() -> None:

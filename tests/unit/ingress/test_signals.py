@@ -1,5 +1,6 @@
 """Signals, through /pubsub and /v1: one command of a tenant, one receipt, an answer for each."""
 
+from base64 import b64encode
 from decimal import Decimal
 from typing import Any
 
@@ -169,3 +170,15 @@ def test_v1_refuses_more_signals_than_a_receipt_holds_and_says_how_many_it_does(
 
 def test_v1_signals_are_for_integrations() -> None:
     assert House().post(PATH, CPU, token="operator").reason == "role_forbidden"
+
+
+@pytest.mark.parametrize("value", [b'"\xff"', b'"1"', b"1e3", b"[1]"])
+def test_a_value_that_is_no_plain_number_is_the_callers_mistake_whatever_its_bytes(value: bytes) -> None:
+    house = House()
+    raw = b'{"metric":"cpu_utilization","value":' + value + b"}"
+    response = house.post(PATH, raw, token="integration")
+    assert (response.status, response.reason) == (400, "malformed_request")
+    data = b64encode(raw[:1] + b'"tenant_id":"acme",' + raw[1:]).decode()
+    push_body = {"message": {"data": data, "messageId": "17"}, "subscription": "s"}
+    assert house.post("/pubsub", push_body, token="integration").status == 200
+    assert [(each.reason, each.redrive_at) for each in house.quarantined] == [("malformed_request", None)]

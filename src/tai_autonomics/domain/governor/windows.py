@@ -36,4 +36,5 @@ def _covered(samples: tuple[Sample, ...], over: Samples | Lasting) -> int:
             return min(count, len(samples))
         case Lasting(seconds):
             floor = plus_seconds(samples[-1].at, -seconds)
-            return sum(1 for sample in samples if sample.at > floor)
+            # The newest is always in its own window, also where the calendar begins.
+            return max(sum(1 for sample in samples if sample.at > floor), 1)

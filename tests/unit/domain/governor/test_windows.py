@@ -9,6 +9,7 @@ from tests.builders import NOW, after, rule
 
 from tai_autonomics.domain.governor import Sample
 from tai_autonomics.domain.governor.windows import kept, window_of
+from tai_autonomics.domain.moments import FIRST
 from tai_autonomics.domain.rules import Lasting, Samples, Window
 
 
@@ -36,6 +37,14 @@ def test_a_window_of_time_is_open_at_its_old_end_and_goes_by_the_samples_own_tim
     assert window == Window(Decimal("3.5"), Decimal(3), Decimal(4), Decimal(4), 2)
     alone = window_of(samples(1, 2, every=3_600), Lasting(60))
     assert alone == Window(Decimal(2), Decimal(2), Decimal(2), Decimal(2), 1)
+
+
+def test_the_newest_is_in_its_own_window_also_where_the_calendar_begins() -> None:
+    first = (Sample(FIRST, Decimal(1)), Sample(FIRST, Decimal(2)))
+    assert kept(first, (rule(over=Lasting(60)),)) == 1
+    window = window_of(first, Lasting(60))
+    assert window is not None
+    assert (window.count, window.last) == (1, Decimal(2))
 
 
 def test_an_average_has_nine_places_half_to_even() -> None:
