@@ -16,7 +16,7 @@ from typing import Final
 
 from tai_autonomics.application.ports import Caller, Store
 from tai_autonomics.domain.moments import moment_of
-from tai_autonomics.errors import Forbidden, Malformed, Overloaded, Unavailable
+from tai_autonomics.errors import Forbidden, Malformed
 from tai_autonomics.ingress.delivering import Delivery, decide_items, undecided, understand
 from tai_autonomics.ingress.exchange import TurnedAway
 from tai_autonomics.ingress.front_door import FrontDoor
@@ -40,7 +40,7 @@ class Redriving:
         while not self._door.drain.begun:
             try:
                 more = await self.redrive_due() == PAGE_MAX
-            except (Unavailable, Overloaded) as error:
+            except Exception as error:  # noqa: BLE001  # whatever it is, the next poll may find it mended
                 self._door.observer.failed("redriving", error)
                 more = False
             await asyncio.sleep(0 if more else POLL_SECONDS)

@@ -132,24 +132,14 @@ class FirestoreStore:
         """Each tenant's append is a commit of its own, beside the others'."""
         self._check_writable()
         check_appends(appends)
-        failed: list[StoreUnavailable] = []
 
         async def one(append: Append) -> None:
-            try:
-                outcome = await self._append(append)
-            except StoreUnavailable as error:
-                failed.append(error)
-            else:
-                tell(append, outcome)
+            tell(append, await self._append(append))
 
-        if len(appends) == 1:
-            await one(appends[0])
-        else:
-            async with asyncio.TaskGroup() as group:
-                for append in appends:
-                    group.create_task(one(append))
-        if failed:
-            raise failed[0]
+        ended = await asyncio.gather(*map(one, appends), return_exceptions=True)
+        for failed in ended:
+            if failed is not None:
+                raise failed
 
     async def _append(self, append: Append) -> Outcome:
         try:
