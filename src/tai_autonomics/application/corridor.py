@@ -347,8 +347,7 @@ class Corridor:
                 lane.woken = False
                 return True
             submission = Submission(lane.tenant, due, timer_id(due), TIMER, TIMER)
-            decided = self._decide(lane, durable, submission, now, None)
-            assert decided.sealed.receipt.type == "transition", f"a due timer was refused: {decided.sealed.receipt!r}"
+            self._decide(lane, durable, submission, now, None)
         return False
 
     def _decide_command(self, lane: Lane, durable: Durable, pending: Pending, now: Moment) -> None:
@@ -368,7 +367,7 @@ class Corridor:
 
     def _decide(
         self, lane: Lane, durable: Durable, submission: Submission, now: Moment, pending: Pending | None
-    ) -> Decided:
+    ) -> None:
         state, head = lane.tip(durable)
         plans = self._plans()
         decision = decide(
@@ -382,9 +381,9 @@ class Corridor:
         sealed = seal_decision(
             submission, decision, state=state, head=head, now=now, policy=plans.digest, entropy=self._entropy
         )
-        decided = Decided(sealed, pending, name_of(submission.command))
-        lane.decided.append(decided)
-        return decided
+        # Before it is decided, so that a fault of ours is not written down.
+        assert pending is not None or sealed.receipt.type != "refusal", f"a due timer was refused: {sealed.receipt!r}"
+        lane.decided.append(Decided(sealed, pending, name_of(submission.command)))
 
     async def _replay(self, lane: Lane, pending: Pending, seq: int) -> None:
         await self._callers.replay_stored(lane, pending, seq)

@@ -45,6 +45,7 @@ SUBMIT_SECONDS: Final = 5.0
 """How long one word of ours may wait for its receipt."""
 REACH_OUT_WITHIN_SECONDS: Final = LEASE_MARGIN_SECONDS / 2
 """From the moment an attempt was submitted: later than this nobody reaches out, as too little of its lease is left."""
+OWN_VERDICT_SECONDS: Final = 0.5
 BACKOFF_SECONDS: Final = 1.0
 BACKOFF_SECONDS_MAX: Final = 60.0
 REPORT_PAUSE_SECONDS: Final = 0.1
@@ -92,7 +93,7 @@ class Executor:
         self._at_once = asyncio.Semaphore(bounds.actions_at_once_max)
         self._of_type: dict[ActionType, asyncio.Semaphore] = {}
         self._calls: set[asyncio.Task[Done | NotDone | Uncertain]] = set()
-        self._closing = False
+        self._closing = self._cut = False
         corridor.on_due(self.take_all)
 
     # ---- the ways in
@@ -132,12 +133,16 @@ class Executor:
         """Let what is under way end, and then cut it: of an attempt that is cut, nobody knows how it ended."""
         self.stop_taking()
         await self._wait(timeout_seconds)
+        self._cut = True
         for call in self._calls:
             call.cancel()
         await self._wait(LAST_WORD_SECONDS)
         for task in self._in_hand.values():
             task.cancel()
         await asyncio.gather(*self._in_hand.values(), return_exceptions=True)
+
+    def _is_cut(self) -> bool:
+        return self._cut
 
     async def _wait(self, seconds: float) -> None:
         if self._in_hand:
@@ -185,11 +190,14 @@ class Executor:
                 return
             target = resolved
         started = self._clock.monotonic()
-        if not await self._begin(action, attempt, target):
+        # Nothing begins any more once what is under way is cut: the row is due again.
+        if self._is_cut() or not await self._begin(action, attempt, target):
             return
         began = self._clock.monotonic()
-        if began > started + REACH_OUT_WITHIN_SECONDS:
-            outcome: Outcome = NotDone("it took too long to say that it is attempted", temporary=True)
+        if self._is_cut():
+            outcome: Outcome = NotDone("the instance stopped before it was attempted", temporary=True)
+        elif began > started + REACH_OUT_WITHIN_SECONDS:
+            outcome = NotDone("it took too long to say that it is attempted", temporary=True)
         else:
             outcome = await self._reach_out(actuator, action, target)
         await self._report(action, attempt, outcome, self._clock.monotonic() - began)
@@ -229,16 +237,15 @@ class Executor:
         call = asyncio.get_running_loop().create_task(actuator.attempt(action, target, action.timeout_seconds))
         self._calls.add(call)
         try:
-            await asyncio.wait({call}, timeout=action.timeout_seconds)
+            # A little longer, because the actuator knows best what its own time-out means.
+            await asyncio.wait({call}, timeout=action.timeout_seconds + OWN_VERDICT_SECONDS)
             in_time = call.done()
+        finally:
             call.cancel()
             await asyncio.gather(call, return_exceptions=True)
-        finally:
             self._calls.discard(call)
-        if not in_time:
-            return TimedOut()
         if call.cancelled():
-            return Uncertain("the instance stopped while it was attempted")
+            return Uncertain("the instance stopped while it was attempted") if in_time else TimedOut()
         if (error := call.exception()) is not None:
             self._observer.failed("executor", error)
             return Uncertain("an error of ours while it was attempted")

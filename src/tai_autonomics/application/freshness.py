@@ -9,6 +9,7 @@ How old a state may be that a check answers from, on a store that other instance
 
 import asyncio
 from asyncio import Future
+from collections.abc import Collection
 from typing import Final
 
 from msgspec import Struct
@@ -18,11 +19,12 @@ from tai_autonomics.application.clock import SealingClock
 from tai_autonomics.application.codec import prev_of
 from tai_autonomics.application.corridor import Corridor, Durable
 from tai_autonomics.application.ports import Observer, Store
-from tai_autonomics.errors import StoreUnavailable
+from tai_autonomics.errors import Overloaded, StoreUnavailable, Unavailable
 from tai_autonomics.ledger.records import GENESIS, Head, Receipt
 
 COMPARE_SECONDS_MAX: Final = 1.0
 """A check waits no longer to learn whether its state is the newest."""
+BRING_UP_SECONDS_MAX: Final = 5.0
 PAGE_RECEIPTS: Final = 500
 
 
@@ -58,6 +60,25 @@ class Freshness:
                 return Fresh(await self._compared(tenant, durable, asked), False)
         except (StoreUnavailable, TimeoutError):
             return Fresh(durable, True)
+
+    async def bring_up(self, tenants: Collection[str]) -> None:
+        """
+        Let the lanes of these tenants know what other instances wrote, however lately they were asked.
+
+        Where the store does not answer, or a ledger cannot be read, they stay as they are.
+        """
+        if self._store.shared:
+            await asyncio.gather(*map(self._bring_up, tenants))
+
+    async def _bring_up(self, tenant: str) -> None:
+        try:
+            durable = await self._corridor.durable(tenant)
+            async with asyncio.timeout(BRING_UP_SECONDS_MAX):
+                await self._compared(tenant, durable, self._clock.monotonic())
+        except Overloaded:
+            return  # no lane is free, so none is behind; whoever needs one says so
+        except (Unavailable, TimeoutError) as error:
+            self._observer.failed("freshness", error)
 
     async def _compared(self, tenant: str, durable: Durable, asked: float) -> Durable:
         head = await self._heads.of(tenant)

@@ -14,8 +14,9 @@ from typing import Final
 from tai_autonomics.application.clock import SealingClock
 from tai_autonomics.application.corridor import Corridor
 from tai_autonomics.application.executor import ATTEMPT, Executor
+from tai_autonomics.application.freshness import Freshness
 from tai_autonomics.application.ports import Observer, Store
-from tai_autonomics.errors import Overloaded, Unavailable
+from tai_autonomics.errors import Overloaded
 
 LEASE_SECONDS: Final = 10.0
 """A row whose tenant could not be decided by then is handed out again."""
@@ -32,12 +33,13 @@ class Timers:
         store: Store,
         corridor: Corridor,
         executor: Executor,
+        freshness: Freshness,
         *,
         clock: SealingClock,
         observer: Observer,
         poll_seconds: float,
     ) -> None:
-        self._store, self._corridor, self._executor = store, corridor, executor
+        self._store, self._corridor, self._executor, self._freshness = store, corridor, executor, freshness
         self._clock, self._observer = clock, observer
         self._poll_seconds = poll_seconds
         self._ahead: list[tuple[str, str]] = []
@@ -47,7 +49,7 @@ class Timers:
         while True:
             try:
                 more = await self.wake_due() == LEASED_MAX
-            except Unavailable as error:
+            except Exception as error:  # noqa: BLE001  # whatever it is, the next poll may find it mended
                 self._observer.failed("timers", error)
                 more = False
             await asyncio.sleep(0 if more else self._poll_seconds)
@@ -57,6 +59,8 @@ class Timers:
         now = self._clock.now()
         # Where instances share a store, its clock says what is due: theirs may differ by seconds.
         rows = await self._store.lease(LEASED_MAX, LEASE_SECONDS, None if self._store.shared else now)
+        # The row may be another instance's, of what the lane here has not heard of.
+        await self._freshness.bring_up({row.tenant for row in rows})
         for row in rows:
             if row.due.kind == ATTEMPT:
                 self._executor.take(row.tenant, row.due)

@@ -65,7 +65,11 @@ REASONS: Final[Mapping[str, Kind]] = MappingProxyType(
         "tenant_forbidden": Kind(403, "The token does not reach this tenant", "Use a token that names the tenant."),
         "entitlement_inactive": Kind(403, "The entitlement is not in service", "Grant or resume the entitlement."),
         "compliance_closed": Kind(403, "The compliance gate is closed", "Release the hold or renew the attestation."),
-        "governor_refusing": Kind(403, "The governor is refusing", "See its causes in the gates: wait for those that end, resume it for the others."),
+        "governor_refusing": Kind(
+            403,
+            "The governor is refusing",
+            "See its causes in the gates: wait for those that end, resume it for the others.",
+        ),
         "not_found": Kind(404, "Not found", "Check the path and the ids in it."),
         "method_not_allowed": Kind(405, "The path has no such method", "Use one that Allow names."),
         "request_timeout": Kind(408, "The request took too long to arrive", "Send it again, faster."),

@@ -38,6 +38,7 @@ class House(Struct, frozen=True):
 
     store: Store
     corridor: Corridor
+    freshness: Freshness
     queries: Queries
     plans: PlansInForce
     clock: Clock
@@ -114,7 +115,7 @@ async def house(settings: Settings, *, observer: Observer | None = None) -> Asyn
         )
         queries = Queries(store, freshness, clock=sealing_clock, plans=in_force)
         try:
-            yield House(store, corridor, queries, in_force, clock, sealing_clock, entropy, telling)
+            yield House(store, corridor, freshness, queries, in_force, clock, sealing_clock, entropy, telling)
         finally:
             await freshness.aclose()
             if not await corridor.close(timeout_seconds=settings.drain_seconds_max * CORRIDOR_SHARE):

@@ -22,7 +22,6 @@ from tai_autonomics.application.health import Health
 from tai_autonomics.application.ports import Observer
 from tai_autonomics.application.timers import Timers
 from tai_autonomics.domain.plans import retired
-from tai_autonomics.errors import InvalidPlans, InvalidSetting, StoreUnavailable
 from tai_autonomics.identity.keys import Keys
 from tai_autonomics.identity.tokens import TokenVerifier
 from tai_autonomics.ingress.app import build
@@ -235,6 +234,7 @@ def _background(
         parts.store,
         parts.corridor,
         executor,
+        parts.freshness,
         clock=parts.sealing_clock,
         observer=told,
         poll_seconds=settings.timer_poll_seconds,
@@ -266,7 +266,7 @@ async def _reload_plans(
         asked.clear()
         try:
             read = await in_force.read(actuators.check)
-        except (InvalidPlans, InvalidSetting, StoreUnavailable) as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is, the old plans stay and the next file may be good
             observer.failed("plans", error)
         else:
             observer.logs.log.info("the plans file was read again", policy=read.digest)

@@ -170,6 +170,7 @@ class Instance:
             store,
             self.corridor,
             self.executor,
+            self.freshness,
             clock=self.sealing_clock,
             observer=self.witness,
             poll_seconds=CONDITION_SECONDS_MAX,

@@ -1,22 +1,26 @@
 """Actions are said before they reach out, by one instance alone, and what became of them is said after."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import orjson
 import pytest
 from tests.builders import governed, observed, rule
-from tests.unit.application.faulty_store import FaultyStore
-from tests.unit.application.instance import HandClock, Instance, ledger, opened, until
+from tests.unit.application.faulty_store import FaultyStore, Gate, held
+from tests.unit.application.instance import HandClock, Instance, ledger, opened, until, verify
 
 from tai_autonomics.application import executor as executor_module
+from tai_autonomics.application.corridor import CorridorBounds
 from tai_autonomics.application.executor import ExecutorBounds
 from tai_autonomics.application.ports import Done, NotDone, Target, Uncertain
 from tai_autonomics.domain.actions import Action, Webhook
 from tai_autonomics.domain.fleet import FLEET
-from tai_autonomics.domain.governor import LEASE_MARGIN_SECONDS, CancelAction
+from tai_autonomics.domain.governor import LEASE_MARGIN_SECONDS, CancelAction, ReportResult
+from tai_autonomics.domain.identifiers import ActionId
 from tai_autonomics.domain.plans import Plans
 from tai_autonomics.domain.rules import Budget
+from tai_autonomics.errors import Overloaded
 
 pytestmark = pytest.mark.anyio
 
@@ -191,7 +195,10 @@ async def test_two_instances_that_take_one_action_in_the_same_microsecond_reach_
     assert (await types(store)).count("action_attempt") == 1
 
 
-async def test_an_attempt_whose_instance_is_gone_is_tried_again_after_its_lease(store: FaultyStore) -> None:
+@pytest.mark.parametrize("woken_by", ["the poll", "a command"])
+async def test_an_attempt_whose_instance_is_gone_is_tried_again_after_its_lease(
+    store: FaultyStore, woken_by: str
+) -> None:
     clock, lost, found = HandClock(), Hand(None), Hand()
     async with acting(store, lost, clock) as one:
         await alarm(one)
@@ -200,12 +207,99 @@ async def test_an_attempt_whose_instance_is_gone_is_tried_again_after_its_lease(
         async with acting(store, found, clock) as other:
             assert await other.timers.wake_due() == 0
             clock.advance(10 + LEASE_MARGIN_SECONDS + 1)
-            await other.timers.wake_due()
+            if woken_by == "the poll":
+                await other.timers.wake_due()
+            else:
+                assert (await other.submit(verify())).receipt.type == "transition"
+                # The attempt that is lost is over, and the next one is due at once.
+                await other.timers.wake_due()
             await until(lambda: found.tried)
             await at_rest(other)
+            assert other.witness.failures == []
     assert lost.tried == found.tried
     (end,) = await settled(store)
     assert (end["result"], end["attempts"]) == ("succeeded", 2)
+
+
+async def test_a_late_result_is_recorded_and_ends_the_wait_for_a_person(store: FaultyStore) -> None:
+    clock, slow = HandClock(), Hand(None)
+    once = Webhook("https://hooks.example/once", idempotent=False)
+    async with acting(store, slow, clock, governed(rule(order=once))) as one:
+        await alarm(one)
+        await until(lambda: slow.tried)
+        clock.advance(10 + LEASE_MARGIN_SECONDS + 1)
+        await one.timers.wake_due()
+        await until(lambda: one.witness.count("sealed") == 4)
+        assert set((await one.corridor.durable("acme")).state.governor.refusing) == {"unknown"}
+        report = ReportResult(ActionId(slow.tried[0][0]), 1, "succeeded", "done after all", 30_000)
+        await one.submit(report)
+        assert (await one.corridor.durable("acme")).state.governor.refusing == {}
+        assert one.witness.failures == []
+
+
+async def test_an_instance_that_holds_an_older_state_takes_over_all_the_same(store: FaultyStore) -> None:
+    clock, lost, found = HandClock(), Hand(), Hand()
+    lost.resolving = asyncio.Event()
+    async with acting(store, lost, clock) as one, acting(store, found, clock) as other:
+        await one.grant()
+        # This one knows the tenant, and hears nothing of what comes.
+        assert (await other.corridor.durable("acme")).head.seq == 1
+        await one.submit(observed(90, 90, 90))
+        await until(lambda: lost.resolved)
+        await die(one)
+        clock.advance(11)
+        await other.timers.wake_due()
+        await at_rest(other)
+    assert [end["result"] for end in await settled(store)] == ["succeeded"]
+    assert (lost.tried, len(found.tried)) == ([], 1)
+
+
+async def test_timers_of_an_instance_that_is_gone_are_decided_by_one_that_holds_an_older_state(
+    store: FaultyStore,
+) -> None:
+    clock, lost, found = HandClock(), Hand(None), Hand()
+    once = Webhook("https://hooks.example/once", idempotent=False)
+    in_force = governed(rule(order=once))
+    async with acting(store, lost, clock, in_force) as one, acting(store, found, clock, in_force) as other:
+        await one.grant()
+        assert (await other.corridor.durable("acme")).head.seq == 1
+        await one.submit(observed(90, 90, 90))
+        await until(lambda: lost.tried)
+        await die(one)
+        clock.advance(10 + LEASE_MARGIN_SECONDS + 1)
+        await other.timers.wake_due()
+        await until(lambda: other.witness.count("sealed"))
+    assert [end["result"] for end in await settled(store)] == ["unknown"]
+    assert found.tried == []
+
+
+async def test_what_an_actuator_says_of_its_own_time_out_is_heard(store: FaultyStore) -> None:
+    class Patient(Hand):
+        async def attempt(self, action: Action, target: Target, seconds: float) -> Done | NotDone | Uncertain:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await asyncio.Event().wait()
+            return NotDone("not connected", temporary=False)
+
+    async with acting(store, Patient(), HandClock(), governed(rule(attempts=1, timeout=1))) as one:
+        await alarm(one)
+        await at_rest(one)
+    (end,) = await settled(store)
+    assert (end["result"], end["detail"]) == ("failed", "not connected")
+
+
+async def test_nothing_begins_once_a_stopping_instance_has_cut_what_was_under_way(store: FaultyStore) -> None:
+    hand = Hand()
+    hand.resolving = asyncio.Event()
+    async with acting(store, hand, HandClock()) as one:
+        await alarm(one)
+        await until(lambda: hand.resolved)
+        closing = asyncio.get_running_loop().create_task(one.executor.close(timeout_seconds=0))
+        await until(lambda: one.executor._cut)
+        hand.resolving.set()
+        await closing
+        assert (hand.tried, one.executor.in_hand) == ([], 0)
+    assert await types(store) == ["transition", "transition"]
 
 
 async def die(one: Instance) -> None:
@@ -308,9 +402,10 @@ async def test_a_target_that_is_not_there_for_now_is_looked_for_again(store: Fau
     assert [end["result"] for end in await settled(store)] == ["succeeded"]
 
 
-async def test_no_more_reach_out_at_once_than_the_bounds_allow(store: FaultyStore) -> None:
+@pytest.mark.parametrize(("at_once", "of_type"), [(3, 2), (2, 3)])
+async def test_no_more_reach_out_at_once_than_the_bounds_allow(store: FaultyStore, at_once: int, of_type: int) -> None:
     hand = Hand(*[None] * 6)
-    bounds = ExecutorBounds(actions_in_hand_max=5, actions_at_once_max=3, actions_of_type_at_once_max=2)
+    bounds = ExecutorBounds(actions_in_hand_max=5, actions_at_once_max=at_once, actions_of_type_at_once_max=of_type)
     async with acting(store, hand, HandClock(), executor_bounds=bounds) as one:
         for number in range(6):
             await alarm(one, f"t{number}")
@@ -336,10 +431,19 @@ async def test_an_action_that_was_cancelled_while_it_waited_is_not_attempted(sto
 
 
 async def test_a_callers_flood_leaves_room_for_what_the_executor_has_to_say(store: FaultyStore) -> None:
-    from tai_autonomics.application.corridor import CorridorBounds
-
-    hand = Hand()
+    hand, gate = Hand(None), Gate()
     async with acting(store, hand, HandClock(), bounds=CorridorBounds(waiting_max=2, lane_waiting_max=2)) as one:
         await alarm(one)
+        await until(lambda: hand.tried)
+        store.faults.append(held(gate))
+        flood = [one.begin(verify()) for _ in range(2)]
+        await until(lambda: one.corridor.waiting == 2)
+        with pytest.raises(Overloaded):
+            await one.submit(verify())
+        for call in tuple(one.executor._calls):
+            call.cancel()
+        await until(lambda: one.corridor.waiting == 3)
+        gate.open()
+        await asyncio.gather(*flood)
         await at_rest(one)
     assert (await types(store))[-1] == "action_result"

@@ -87,7 +87,13 @@ async def test_a_store_that_fails_or_a_clock_that_jumped_is_told_and_the_next_po
     async with opened(store, clock) as one:
         polling = asyncio.get_running_loop().create_task(
             Timers(
-                store, one.corridor, one.executor, clock=one.sealing_clock, observer=one.witness, poll_seconds=0
+                store,
+                one.corridor,
+                one.executor,
+                one.freshness,
+                clock=one.sealing_clock,
+                observer=one.witness,
+                poll_seconds=0,
             ).run()
         )
         store.failing["lease"] = 1
