@@ -154,6 +154,10 @@ class Corridor:
             self._rest(lane)
         return durable
 
+    def has_lane(self, tenant: str) -> bool:
+        """Whether its ledger was read, or is being read."""
+        return tenant in self._lanes
+
     def confirmed_at(self, tenant: str) -> float:
         """When, in monotonic seconds, its durable state was last known to be all that the store holds."""
         lane = self._lanes.get(tenant)

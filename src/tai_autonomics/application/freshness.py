@@ -65,15 +65,16 @@ class Freshness:
         """
         Let the lanes of these tenants know what other instances wrote, however lately they were asked.
 
-        Where the store does not answer, or a ledger cannot be read, they stay as they are.
+        Where the store does not answer, or a ledger cannot be read, they stay as they are. A tenant without a lane has
+        its ledger read when a lane is opened, and nobody waits for that here.
         """
         if self._store.shared:
-            await asyncio.gather(*map(self._bring_up, tenants))
+            await asyncio.gather(*(self._bring_up(tenant) for tenant in tenants if self._corridor.has_lane(tenant)))
 
     async def _bring_up(self, tenant: str) -> None:
         try:
-            durable = await self._corridor.durable(tenant)
             async with asyncio.timeout(BRING_UP_SECONDS_MAX):
+                durable = await self._corridor.durable(tenant)
                 await self._compared(tenant, durable, self._clock.monotonic())
         except Overloaded:
             return  # no lane is free, so none is behind; whoever needs one says so
