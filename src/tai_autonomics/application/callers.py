@@ -103,6 +103,9 @@ class Callers:
         except StoreUnavailable:
             self._observer.store_failed("receipt")
             receipt = None
+        except Exception as error:  # noqa: BLE001  # whatever it is, the id is free again and its caller hears
+            self._observer.failed("replay", error)
+            receipt = None
         if receipt is None or receipt.command_id != pending.submission.command_id:
             # Where it is another command's, the store went back since.
             self.fail(lane, pending, OutcomeUnknown("its receipt cannot be read now: repeat with the same key"))

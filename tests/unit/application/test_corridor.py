@@ -464,6 +464,23 @@ async def test_a_repeat_whose_receipt_cannot_be_read_is_not_told_that_nothing_wa
         await one.submit(Grant(ENT, PRO), id="k")
 
 
+async def test_a_repeat_whose_receipt_is_no_receipt_frees_its_id_and_is_told(
+    store: FaultyStore, one: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await one.submit(Grant(ENT, PRO), id="k")
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "receipt", _raise_value_error)
+        with pytest.raises(OutcomeUnknown):
+            await one.submit(Grant(ENT, PRO), id="k")
+    assert one.witness.count("failed") == 1
+    again = await one.submit(Grant(ENT, PRO), id="k")
+    assert (again.receipt, again.replayed) == (first.receipt, True)
+
+
+async def _raise_value_error(tenant: str, seq: int) -> None:
+    raise ValueError("no receipt")
+
+
 # ---- bounds
 
 
