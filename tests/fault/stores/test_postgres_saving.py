@@ -305,7 +305,7 @@ def test_erasures_of_before_the_store_noted_them_are_found_in_their_receipts(sto
 
 
 def test_a_childs_connection_names_no_secret() -> None:
-    argument, secret = child_connection("postgresql://me:a%20b@h1:1,h2:2/db?sslmode=require", "other")
+    argument, secret = child_connection("postgresql://me:a%20b@h1:1,h2:2/other?sslmode=require")
     assert "a b" not in argument
     assert "dbname=other" in argument
     assert "host=h1,h2" in argument

@@ -4,7 +4,6 @@ All traffic of a service to the ready revision before the newest that has any; t
 The target names both revisions: when the traffic has moved on meanwhile (to a repair, say), it stays there.
 """
 
-import asyncio
 from collections.abc import Iterable, Sequence
 
 from google.cloud.run_v2.types import (
@@ -16,8 +15,7 @@ from google.cloud.run_v2.types import (
     TrafficTargetStatus,
 )
 
-from tai_autonomics.actuators import google_calls
-from tai_autonomics.actuators.cloud_run.services import Services
+from tai_autonomics.actuators.cloud_run.services import Services, read_within
 from tai_autonomics.actuators.names import Place
 from tai_autonomics.actuators.names import service as full_name
 from tai_autonomics.application.ports import Done, NotDone, Target, Uncertain
@@ -68,18 +66,15 @@ class CloudRunRollback:
 
     async def resolve(self, action: Action) -> Target | NotDone:
         assert isinstance(action.order, Rollback), f"action {action.id} does not roll back"
-        seconds = action.timeout_seconds
         try:
             name = full_name(action.order.service, self._place)
-            async with asyncio.timeout(seconds):
-                service = await self._services.read(name)
-                return _target(service, await self._services.revisions(name))
         except ValueError as error:
             return NotDone(str(error), temporary=False)
-        except TimeoutError:
-            return NotDone(f"Cloud Run did not answer within {seconds:g} s", temporary=True)
-        except google_calls.ERRORS as error:
-            return google_calls.of_reading(error)
+        return await read_within(action.timeout_seconds, self._find_target(name))
+
+    async def _find_target(self, name: str) -> Target | NotDone:
+        service = await self._services.read(name)
+        return _target(service, await self._services.revisions(name))
 
     async def attempt(self, action: Action, target: Target, seconds: float) -> Done | NotDone | Uncertain:
         change = _Traffic(revision=str(target["revision"]), was=str(target["was"]))

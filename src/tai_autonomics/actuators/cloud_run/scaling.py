@@ -54,7 +54,7 @@ class CloudRunScale:
             name = full_name(order.service, self._place)
         except ValueError as error:
             return NotDone(str(error), temporary=False)
-        service = await read_within(self._services, name, action.timeout_seconds)
+        service = await read_within(action.timeout_seconds, self._services.read(name))
         if isinstance(service, NotDone):
             return service
         if service.scaling.scaling_mode == ServiceScaling.ScalingMode.MANUAL:

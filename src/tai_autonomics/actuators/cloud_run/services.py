@@ -10,8 +10,8 @@ Changing one field of a Cloud Run service, as a comparison and a swap.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from typing import Final, Protocol
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from typing import Final, Protocol, TypeVar
 
 import grpc  # type: ignore[import-untyped]
 from google.api_core import exceptions
@@ -26,6 +26,8 @@ from google.protobuf.field_mask_pb2 import FieldMask  # type: ignore[import-unty
 from tai_autonomics.actuators import google_calls
 from tai_autonomics.actuators.telling import detail
 from tai_autonomics.application.ports import Done, NotDone, Uncertain
+
+T = TypeVar("T")
 
 WRITES_MAX: Final = 4
 """So often one attempt writes, when others change the service between its reading and its writing."""
@@ -176,11 +178,11 @@ def _pauses() -> Iterator[float]:
         pause = min(pause * 1.5, POLL_SECONDS_MAX)
 
 
-async def read_within(services: Services, name: str, seconds: float) -> Service | NotDone:
-    """For resolving: the service, or why there is none."""
+async def read_within(seconds: float, reading: Awaitable[T]) -> T | NotDone:
+    """For resolving: what is read, or why it cannot be."""
     try:
         async with asyncio.timeout(seconds):
-            return await services.read(name)
+            return await reading
     except TimeoutError:
         return NotDone(f"Cloud Run did not answer within {seconds:g} s", temporary=True)
     except google_calls.ERRORS as error:

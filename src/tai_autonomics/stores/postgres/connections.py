@@ -180,15 +180,14 @@ class Connections:
 
 
 @asynccontextmanager
-async def direct(url: str, *, database: str | None = None) -> AsyncIterator[Connection]:
+async def direct(url: str) -> AsyncIterator[Connection]:
     """
     A connection outside of the pool, for as long as it takes: a store is copied through it, or brought back.
 
-    Its session must last, so it must be the server's own and not a pooler's. `database` replaces the URL's. Raises
-    StoreUnavailable, also for every error of the engine inside.
+    Its session must last, so it must be the server's own and not a pooler's. Raises StoreUnavailable, also for
+    every error of the engine inside.
     """
-    other = {} if database is None else {"dbname": database}
-    conninfo = make_conninfo(_conninfo(url), application_name=SAVING, **other)
+    conninfo = make_conninfo(_conninfo(url), application_name=SAVING)
     try:
         async with await Connection.connect(conninfo, autocommit=True, prepare_threshold=None) as connection:
             await connection.execute(sql.UNLIMITED)
@@ -197,7 +196,7 @@ async def direct(url: str, *, database: str | None = None) -> AsyncIterator[Conn
         raise unavailable(error) from error
 
 
-def child_connection(url: str, database: str | None = None) -> tuple[str, dict[str, str]]:
+def child_connection(url: str) -> tuple[str, dict[str, str]]:
     """
     How a program of the engine connects: its argument, which everybody may read, and its environment, which holds
     the password. Raises StoreUnavailable.
@@ -206,8 +205,6 @@ def child_connection(url: str, database: str | None = None) -> tuple[str, dict[s
     if given.pop("sslpassword", None) is not None:
         raise StoreUnavailable("sslpassword cannot be handed to pg_dump unseen: use a key without a password")
     password = given.pop("password", None)
-    if database is not None:
-        given["dbname"] = database
     given["application_name"] = SAVING
     return make_conninfo("", **given), {} if password is None else {"PGPASSWORD": str(password)}
 

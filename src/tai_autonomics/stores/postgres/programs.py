@@ -33,9 +33,9 @@ async def check(connection: Connection, *names: Program) -> None:
             raise StoreUnavailable(f"{name} is {version}: {remedy}")
 
 
-async def run(name: Program, *arguments: str, url: str, database: str | None = None) -> None:
+async def run(name: Program, *arguments: str, url: str) -> None:
     """To its end; it ends with us. Raises StoreUnavailable with the first thing that it said when it failed."""
-    connection, secret = child_connection(url, database)
+    connection, secret = child_connection(url)
     status, _, said = await _end_of(name, "--no-password", f"--dbname={connection}", *arguments, **secret)
     if status != 0:
         raise StoreUnavailable(f"{name}: {_first(said)}")
