@@ -17,6 +17,7 @@ BENCHMARKS: Final = {
     "P8": "verify:measure_verify",
     "P9": "large:measure_large",
     "P10": "start:measure_start",
+    "P11": "instances:measure_instances",
     "P12": "replay:measure_replay",
     "MOVE": "move:measure_move",
     "CEILINGS": "ceiling:measure_ceilings",

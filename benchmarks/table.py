@@ -18,7 +18,11 @@ END: Final = "<!-- results end -->"
 
 
 class Goal(Struct, frozen=True):
-    """`row` is the result's row that is judged; `met` says so of its median."""
+    """
+    `row` is the result's row that is judged; `met` says so of its median.
+
+    `unless_busy` names a row with the share of all cores that was busy: where they were saturated, nothing is judged.
+    """
 
     number: str
     what: str
@@ -26,6 +30,7 @@ class Goal(Struct, frozen=True):
     goal: str
     row: str
     met: Callable[[float], bool]
+    unless_busy: str = ""
 
 
 class Row(Struct, frozen=True):
@@ -43,6 +48,11 @@ class Result(Struct, frozen=True):
     versions: dict[str, str]
     rows: tuple[Row, ...]
 
+    def row(self, name: str) -> Row:
+        return next(row for row in self.rows if row.name == name)
+
+
+SATURATED: Final = 0.9
 
 GOALS: Final = (
     Goal(
@@ -119,6 +129,32 @@ GOALS: Final = (
         lambda figure: figure <= 3,
     ),
     Goal("P10", "the same", "", "under 1 s", "first start", lambda figure: figure < 1),
+    Goal(
+        "P11",
+        "commands lost or repeated by 2 and 4 instances on one PostgreSQL, every 20th sent to two of them",
+        "",
+        "none",
+        "commands lost or repeated",
+        lambda figure: figure == 0,
+    ),
+    Goal(
+        "P11",
+        "commands/s of 2 instances",
+        "1 instance",
+        "at least 1",
+        "2 instances / 1 instance",
+        lambda figure: figure >= 1,
+        unless_busy="2 instances, all cores busy",
+    ),
+    Goal(
+        "P11",
+        "commands/s of 4 instances",
+        "1 instance",
+        "at least 1",
+        "4 instances / 1 instance",
+        lambda figure: figure >= 1,
+        unless_busy="4 instances, all cores busy",
+    ),
     Goal("P12", "replay of a ledger", "P8", "at least 0.3", "replay / verify", lambda figure: figure >= 0.3),
 )
 
@@ -145,10 +181,13 @@ def _line(goal: Goal, result: Result | None) -> str:
 def _judged(goal: Goal, result: Result | None) -> tuple[str, str]:
     if result is None:
         return ("not measured", "")
-    row = next(row for row in result.rows if row.name == goal.row)
+    row = result.row(goal.row)
     unit = "" if row.unit == "ratio" else f" {row.unit}"
     low, high = row.spread
-    return (f"**{row.median:g}**{unit} ({low:g} to {high:g})", "yes" if goal.met(row.median) else "**no**")
+    measured = f"**{row.median:g}**{unit} ({low:g} to {high:g})"
+    if goal.unless_busy and result.row(goal.unless_busy).median >= SATURATED:
+        return (measured, "not judged: the cores were saturated")
+    return (measured, "yes" if goal.met(row.median) else "**no**")
 
 
 def _provenance(results: dict[str, Result]) -> list[str]:
