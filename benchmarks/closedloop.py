@@ -93,7 +93,8 @@ class Caller(Stream):
             return
         while self.idle:
             connection = self.idle.popleft()
-            connection.send(self.copies.popleft() if self.copies else self._command())
+            request = self.copies.popleft() if self.copies else self._command()
+            assert connection.send(request) == len(request), "a socket takes a whole request"
             self.scheduled_at[connection.fileno()] = now
             self.sent += 1
 
