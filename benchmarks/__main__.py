@@ -21,6 +21,7 @@ BENCHMARKS: Final = {
     "P11": "instances:measure_instances",
     "P12": "replay:measure_replay",
     "SIGNALS": "signals:measure_signals",
+    "STORES": "stores:measure_stores",
     "MOVE": "move:measure_move",
     "CEILINGS": "ceiling:measure_ceilings",
 }
