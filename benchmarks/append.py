@@ -10,7 +10,7 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -95,53 +95,60 @@ async def corridor_side(directory: Path, commands: int) -> tuple[float, list[int
     settings = Settings.load({"TAI_DATA_DIR": str(directory)}).settings
     sizes: list[int] = []
     with (directory / "output.log").open("wb") as log:
-        async with house(settings, observer=_noting_appends(telemetry(settings, log), sizes)) as opened:
-            submissions = _submissions()
-            await _submit(opened, [_submission(n, Grant(EntitlementId("ent_1"), PLAN)) for n in range(TENANTS)])
-            await _submit(opened, [next(submissions) for _ in range(WARM_UP)])
+        noting = noting_appends(telemetry(settings, log), lambda receipts, _: sizes.append(receipts))
+        async with house(settings, observer=noting) as opened:
+            coming = submissions()
+            await submit(opened, first_grants())
+            await submit(opened, [next(coming) for _ in range(WARM_UP)])
             sizes.clear()
-            timed = [next(submissions) for _ in range(commands)]
+            timed = [next(coming) for _ in range(commands)]
             started = perf_counter()
-            await _submit(opened, timed)
+            await submit(opened, timed)
             elapsed = perf_counter() - started
     return commands / elapsed, sizes
 
 
-def _noting_appends(observer: Telemetry, sizes: list[int]) -> Telemetry:
+def noting_appends(observer: Telemetry, note: Callable[[int, int], None]) -> Telemetry:
+    """The observer, which also tells `note` of the receipts and the tenants of each append."""
     tell = observer.appended
 
     def appended(receipts: int, tenants: int, seconds: float) -> None:
-        sizes.append(receipts)
+        note(receipts, tenants)
         tell(receipts, tenants, seconds)
 
     observer.appended = appended  # type: ignore[method-assign]
     return observer
 
 
-def _submissions() -> Iterator[Submission]:
+def first_grants() -> list[Submission]:
+    """Every tenant's first."""
+    return [submission(number, Grant(EntitlementId("ent_1"), PLAN)) for number in range(TENANTS)]
+
+
+def submissions() -> Iterator[Submission]:
     """The mix of P1."""
     number = TENANTS
     while True:
         number += 1
         is_grant = number % GRANT_EVERY == 0
-        yield _submission(
+        yield submission(
             number, Grant(EntitlementId(f"ent_{number}"), PLAN) if is_grant else Verify(EntitlementId("ent_1"))
         )
 
 
-def _submission(number: int, command: Grant | Verify) -> Submission:
+def submission(number: int, command: Grant | Verify) -> Submission:
     # A prime step, so that neighbours in flight are different tenants, and grants fall on all of them.
     tenant = name_of(number * 7_919 % TENANTS) if number >= TENANTS else name_of(number)
     return Submission(tenant, command, f"http:admin:{number}", "marketplace", "admin", REQUEST)
 
 
-async def _submit(opened: House, submissions: Sequence[Submission]) -> None:
+async def submit(opened: House, submissions: Iterable[Submission]) -> None:
     """All of them, IN_FLIGHT at a time."""
     left = iter(submissions)
 
     async def caller() -> None:
-        for submission in left:
-            answer = await opened.corridor.submit(submission, timeout_seconds=TIMEOUT_SECONDS)
+        for each in left:
+            answer = await opened.corridor.submit(each, timeout_seconds=TIMEOUT_SECONDS)
             assert answer.receipt.type == "transition", answer.receipt.body
 
     async with asyncio.TaskGroup() as group:

@@ -106,7 +106,8 @@ class Stream:
     def send_due(self, start: float, now: float) -> None:
         while self.sent < self.count and self.idle and (due := start + self.sent * self.interval) <= now:
             connection = self.idle.popleft()
-            connection.send(next(self.requests))
+            request = next(self.requests)
+            assert connection.send(request) == len(request), "a socket takes a whole request"
             self.scheduled_at[connection.fileno()] = due
             self.late.append(now - due)
             self.sent += 1
@@ -122,8 +123,11 @@ class Stream:
             return
         self.partial.pop(number, None)
         self.latencies.append(perf_counter() - self.scheduled_at.pop(number))
-        self.errors += not reply.startswith(b"HTTP/1.1 200")
+        self.errors += not self.is_good(reply)
         self.idle.append(connection)
+
+    def is_good(self, reply: bytes) -> bool:
+        return reply.startswith(b"HTTP/1.1 200")
 
     def observed(self, elapsed: float) -> Latencies:
         latencies, late = sorted(self.latencies), sorted(self.late)

@@ -56,10 +56,17 @@ class Server(Struct, frozen=True):
 
 
 @contextmanager
-def service(directory: Path | None = None) -> Iterator[Server]:
-    """The service at its production settings, on `directory` (a fresh one when None)."""
+def service(
+    directory: Path | None = None, *, environ: Mapping[str, str] = {}, core: int | None = SERVER_CORE
+) -> Iterator[Server]:
+    """
+    The service at its production settings but for `environ`, on `directory` (a fresh one when None).
+
+    On a store that is not in it, several services may have one directory: the key and the token are theirs together.
+    `core` None lets it run on all of them.
+    """
     kept = nullcontext(directory) if directory else fresh_directory()
-    with kept as where, running(["-m", "tai_autonomics", "serve"], where) as server:
+    with kept as where, running(["-m", "tai_autonomics", "serve"], where, environ=environ, core=core) as server:
         yield server
 
 
@@ -92,19 +99,25 @@ def constant() -> Iterator[Server]:
 
 
 @contextmanager
-def running(arguments: Sequence[str], directory: Path) -> Iterator[Server]:
+def running(
+    arguments: Sequence[str], directory: Path, *, environ: Mapping[str, str] = {}, core: int | None = SERVER_CORE
+) -> Iterator[Server]:
     """
     A Python program that takes `--port` and `--data-dir`, from its first 200 on /health until the block ends.
 
     Its output goes to a file in the directory: its logs are written in full, as in production.
     """
     port = free_port()
-    command = [*pinned(SERVER_CORE), sys.executable, *arguments, "--port", str(port), "--data-dir", str(directory)]
-    with (directory / "output.log").open("wb") as output:
+    where = [] if core is None else pinned(core)
+    command = [*where, sys.executable, *arguments, "--port", str(port), "--data-dir", str(directory)]
+    log = directory / f"output-{port}.log"
+    with log.open("wb") as output:
         started = time.perf_counter()
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=_environment())
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env={**_environment(), **environ}
+        )
         try:
-            wait_until_ready(port, process, directory / "output.log")
+            wait_until_ready(port, process, log)
             yield Server(port, process.pid, directory, time.perf_counter() - started)
         finally:
             stop(process)

@@ -10,7 +10,8 @@ The exception tree: what can go wrong, in the words of this house. None of it kn
     ├── IdempotencyKeyReused          one key, two different requests
     ├── Overloaded                    a bound was met; nothing was done
     ├── Unavailable                   not now; nothing was decided, or nobody can say
-    └── InvalidSetting, InvalidPlans  the configuration is wrong
+    ├── InvalidSetting, InvalidPlans  the configuration is wrong
+    └── InvalidSignals                a file of signals with a mistake in it
 """
 
 
@@ -132,3 +133,7 @@ class InvalidPlans(TaiError):
     def __init__(self, problems: tuple[str, ...]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+class InvalidSignals(TaiError):
+    """A file of signals with a mistake: names the file, the line and what is wrong."""

@@ -19,6 +19,7 @@ MODULES: Final = (
     "backup",
     "restore",
     "plans",
+    "simulate",
     "config",
     "doctor",
 )

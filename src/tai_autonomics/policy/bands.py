@@ -11,7 +11,7 @@ from math import inf, nextafter
 from typing import Final, NamedTuple
 
 from tai_autonomics.domain.rules import SAMPLES_MAX, Lasting, Samples
-from tai_autonomics.policy.syntax import Call, Constant, Expression, Name
+from tai_autonomics.policy.syntax import Call, Constant, Expression, Name, parts_of
 
 FLIPPED: Final = {"_<_": "_>_", "_<=_": "_>=_", "_>_": "_<_", "_>=_": "_<=_"}
 COUNT: Final = "window.count"
@@ -54,6 +54,18 @@ def band_of(tree: Expression) -> Band | None:
             return _band(fact, FLIPPED[operator], bound)
         case _:
             return None
+
+
+def bounds_of(tree: Expression) -> Iterator[tuple[str, float]]:
+    """Every fact that the tree compares with one literal, and that literal."""
+    for part in parts_of(tree):
+        match part:
+            case Call(operator, (Name(fact), Constant(int() | float() as bound))) if operator in FLIPPED:
+                yield fact, bound
+            case Call(operator, (Constant(int() | float() as bound), Name(fact))) if operator in FLIPPED:
+                yield fact, bound
+            case _:
+                continue
 
 
 def _band(fact: str, operator: str, bound: float) -> Band:
