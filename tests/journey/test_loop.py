@@ -34,7 +34,7 @@ def plans(url: str, cooldown: str) -> str:
         rule = [
             "name: cpu-high, signal: cpu_utilization, over: 3 samples, act_when: window.avg > 80.0",
             f"clear_when: window.avg < 50.0, cooldown: {cooldown}, action: webhook, mode: enforce",
-            "attempts: 5, timeout: 1s",
+            "attempts: 10, timeout: 1s",
             f"with: {{url: '{url}'{''.join(more)}}}",
         ]
         return (
@@ -188,7 +188,7 @@ async def test_kill_9_with_actions_in_flight_leaves_every_action_settled_and_non
         attempts, ends = of(told, "ActionAttempted"), of(told, "AttemptEnded")
         assert [each["attempt"] for each in attempts] == [each["attempt"] for each in ends]
         if tenant.startswith("again"):
-            assert settled["result"] == "succeeded"
+            assert settled["result"] == "succeeded", told
         else:
             assert len(attempts) == 1
             assert (settled["result"], bool(of(told, "RefusalBegun"))) in (("succeeded", False), ("unknown", True))
