@@ -43,7 +43,7 @@ def test_the_calls_answer_as_shown(tmp_path: Path) -> None:
     assert checked["allowed"] is True
 
 
-def test_an_export_is_verified_by_the_program_and_by_forty_lines(tmp_path: Path) -> None:
+def test_an_export_is_verified_by_the_program_and_by_forty_lines_and_explained(tmp_path: Path) -> None:
     with Service(tmp_path) as service:
         called(service, CALLS[0])
     commands = [
@@ -55,7 +55,7 @@ def test_an_export_is_verified_by_the_program_and_by_forty_lines(tmp_path: Path)
         store = ["--store", f"sqlite:///{tmp_path}/tai.db"] if "export" in words else []
         rest = [str(ROOT / word) if word.startswith("tests/") else word for word in words[1:]]
         subprocess.run([*program, *rest, *store], cwd=tmp_path, timeout=60, check=True, capture_output=True)
-    assert len(commands) == 3
+    assert len(commands) == 4
 
 
 def test_links_lead_somewhere() -> None:

@@ -58,6 +58,15 @@ def events_of(receipt: Receipt) -> tuple[Event, ...]:
         raise LedgerNewerThanCode(f"receipt {receipt.seq} of {receipt.tenant}: {error}") from error
 
 
+def event_of(members: dict[str, Any]) -> Event | None:
+    """One event as a parsed body holds it; None when this release does not know its kind or shape."""
+    try:
+        event: Event = msgspec.convert(members, Event)
+    except msgspec.ValidationError:
+        return None
+    return event
+
+
 def prev_of(receipt: Receipt) -> str:
     """The hash of the receipt that this one follows."""
     return _links.decode(receipt.body).prev

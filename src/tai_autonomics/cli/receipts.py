@@ -1,4 +1,4 @@
-"""`receipts`: read, verify, move, replay and erase."""
+"""`receipts`: read, explain, verify, move, replay and erase."""
 
 import sys
 import time
@@ -13,7 +13,7 @@ from tai_autonomics.cli.loop import complete
 from tai_autonomics.cli.options import AsJson, DataDir, Quiet, StoreUrl, Tenant, Tenants, TokenFile, Url, settings_of
 from tai_autonomics.cli.output import Output, counted, rate
 from tai_autonomics.cli.progress import progress
-from tai_autonomics.cli.statuses import EPILOG
+from tai_autonomics.cli.statuses import EPILOG, ExitStatus
 from tai_autonomics.cli.tree import group
 from tai_autonomics.domain.identifiers import parse_tenant_id
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LIST_LIMIT: Final = 100
 SEQ_MAX: Final = 2**53 - 1
 
-app = group("Receipts: read, verify, move, replay, erase.")
+app = group("Receipts: read, explain, verify, move, replay, erase.")
 
 Seq = Annotated[int, typer.Option("--seq", metavar="SEQ", min=1, max=SEQ_MAX, help="Which receipt.")]
 
@@ -93,6 +93,44 @@ def show(
         output.show_bytes(line)
     else:
         output.show(None, *lines_of(line))
+
+
+@app.command(epilog=EPILOG)
+def explain(
+    tenant: Annotated[str, typer.Argument(metavar="TENANT", help="Whose ledger.")],
+    seq: Annotated[int, typer.Argument(metavar="SEQ", min=1, max=SEQ_MAX, help="Which receipt.")],
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", metavar="FILE", help="Read it from this export; - is standard input.")
+    ] = None,
+    store: StoreUrl = None,
+    data_dir: DataDir = None,
+    url: Url = None,
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """
+    Say in plain words which gates, rule, window values and limits led to a receipt, from the receipt alone.
+
+    Its bytes are held against its hash; that the hash is the ledger's, `receipts verify` says.
+    """
+    from tai_autonomics.cli import explaining, finding
+
+    output, place = (
+        Output(json=as_json, quiet=quiet),
+        Place(store=store, data_dir=data_dir, url=url, token_file=token_file),
+    )
+    parse_tenant_id(tenant)
+    if file is not None and (store is not None or url is not None):
+        raise typer.BadParameter("give --file, or --store or --url, not both")
+
+    async def work() -> bytes:
+        async with ledgers(place) as source:
+            return await source.receipt(tenant, seq)
+
+    explained = explaining.explain(complete(work()) if file is None else finding.line_in(file, tenant, seq))
+    output.show(explained, *explaining.lines_of(explained))
+    return ExitStatus.YES if explained.complete else ExitStatus.UNCLEAR
 
 
 @app.command(epilog=EPILOG)

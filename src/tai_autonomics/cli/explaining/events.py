@@ -1,0 +1,31 @@
+"""Everything that can have happened to a tenant, a sentence an event."""
+
+from tai_autonomics.cli.explaining import actions, entitlements, governors, quotas
+from tai_autonomics.cli.explaining.actions import ActionEvent
+from tai_autonomics.cli.explaining.governors import RuleEvent
+from tai_autonomics.domain.entitlement import EntitlementEvent
+from tai_autonomics.domain.quota import QuotaEvent
+from tai_autonomics.domain.tenant import EffectivePlanChanged, Event, LedgerRestored, PartErased
+
+
+def sentence_of(event: Event) -> str:
+    """What the event says, all of it."""
+    if isinstance(event, EntitlementEvent):
+        return entitlements.sentence_of(event)
+    if isinstance(event, QuotaEvent):
+        return quotas.sentence_of(event)
+    if isinstance(event, RuleEvent):
+        return governors.sentence_of(event)
+    if isinstance(event, ActionEvent):
+        return actions.sentence_of(event)
+    match event:
+        case EffectivePlanChanged(was, plan):
+            now = f"{plan}, the highest-ranked in service" if plan else "none, as no plan of the file's is in service"
+            return f"The plan that the tenant's limits and rules come from was {was or 'none'} and is {now}."
+        case PartErased(seq, part):
+            return f"The part {part} of receipt {seq} was erased for good; that receipt and its hash stay."
+        case LedgerRestored(head):
+            return (
+                f"The ledger was brought back from a backup that ends with receipt {head.seq} ({head.hash}). Receipts"
+                " after it that somebody holds are lost; what they had decided is decided anew when it is asked again."
+            )
