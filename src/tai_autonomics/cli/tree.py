@@ -19,6 +19,7 @@ MODULES: Final = (
     "backup",
     "restore",
     "plans",
+    "policy",
     "simulate",
     "config",
     "doctor",
