@@ -1,7 +1,11 @@
-"""What docs/POLICIES.md shows can be put in force, and what it says of conditions is so."""
+"""What docs/POLICIES.md shows can be put in force, does what it shows, and what it says of conditions is so."""
 
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import get_args
 
 import pytest
@@ -13,7 +17,8 @@ from tai_autonomics.policy import cel, governing, orders
 from tai_autonomics.policy.file import load
 from tai_autonomics.policy.mistakes import FUNCTIONS, NotACondition
 
-DOCUMENT = Path(__file__).parents[2].joinpath("docs", "POLICIES.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
+DOCUMENT = DOCS.joinpath("POLICIES.md").read_text()
 FILES = re.findall(r"```yaml\n(.*?)```", DOCUMENT, re.DOTALL)
 CONDITIONS = DOCUMENT.partition("| condition | |")[2].partition("**Bounds.**")[0]
 LANGUAGE = cel.Language({"api_calls": Quota("api_calls", 100, "day", "hard")})
@@ -60,3 +65,50 @@ def test_every_name_function_and_action_is_there() -> None:
 def test_the_bounds_are_those_of_the_code() -> None:
     for bound in (cel.TEXT_CHARACTERS_MAX, cel.LABELS_CHARACTERS_MAX, cel.PATTERN_PLACES_MAX, RULES_MAX):
         assert f"{bound:,}" in DOCUMENT
+
+
+EXAMPLE = re.compile(
+    r"(<!-- example: .*? -->\n```\ntai-autonomics (simulate (\w+)\.yaml .*?)\n```\n\n```\n)(.*?)```\n", re.DOTALL
+)
+WRITE_ANEW = "write it anew: python -m tests.house.test_policies_document"
+
+
+def carried_out(command: str, mode: str) -> tuple[str, bytes]:
+    """What an example of the document prints, and its picture; it is given the file that the document shows for it."""
+    (file,) = (text for text in FILES if f"mode: {mode}\n" in text and text.startswith("plans:\n  basic:"))
+    with TemporaryDirectory() as directory:
+        place = Path(directory)
+        place.joinpath(f"{mode}.yaml").write_text(file)
+        place.joinpath("examples").mkdir()
+        place.joinpath("examples", f"{mode}.csv").write_bytes(DOCS.joinpath("examples", f"{mode}.csv").read_bytes())
+        call = [sys.executable, "-m", "tai_autonomics", *shlex.split(command)]
+        done = subprocess.run(call, cwd=place, capture_output=True, text=True, timeout=60, check=True)
+        return done.stdout, place.joinpath("examples", f"{mode}.svg").read_bytes()
+
+
+def examples() -> dict[str, tuple[str, str]]:
+    """The commands that the document shows, by mode, and what it says that they print."""
+    return {mode: (command, said) for _, command, mode, said in EXAMPLE.findall(DOCUMENT)}
+
+
+@pytest.mark.parametrize("mode", get_args(Mode))
+def test_a_shown_example_prints_and_draws_what_is_shown(mode: str) -> None:
+    command, said = examples()[mode]
+    printed, picture = carried_out(command, mode)
+    assert printed == said, WRITE_ANEW
+    assert picture == DOCS.joinpath("examples", f"{mode}.svg").read_bytes(), WRITE_ANEW
+    assert f"](examples/{mode}.svg)" in DOCUMENT
+
+
+def test_every_example_is_shown() -> None:
+    assert {file.stem for file in DOCS.joinpath("examples").iterdir()} == set(examples())
+
+
+def written_anew(found: "re.Match[str]") -> str:
+    printed, picture = carried_out(found[2], found[3])
+    DOCS.joinpath("examples", f"{found[3]}.svg").write_bytes(picture)
+    return f"{found[1]}{printed}```\n"
+
+
+if __name__ == "__main__":
+    DOCS.joinpath("POLICIES.md").write_text(EXAMPLE.sub(written_anew, DOCUMENT))

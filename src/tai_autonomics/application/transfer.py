@@ -64,6 +64,27 @@ async def stored(
         read = await page(store, tenant, read[-1][0].seq) if len(read) == PAGE_RECEIPTS else []
 
 
+async def receipts(store: Store, tenant: str, *, after: int = 0) -> AsyncIterator[Receipt]:
+    """A ledger's receipts in order, without their parts."""
+    while read := await store.receipts(tenant, after, PAGE_RECEIPTS):
+        for receipt in read:
+            yield receipt
+        after = read[-1].seq
+
+
+async def seq_before(store: Store, tenant: str, head: Head, since: str) -> int:
+    """The seq of the newest receipt that is older than the moment `since`, or 0; times never go back in a ledger."""
+    older, newer = 0, head.seq + 1
+    while newer - older > 1:
+        middle = (older + newer) // 2
+        receipt = await store.receipt(tenant, middle)
+        if receipt is None or receipt.time >= since:
+            newer = middle
+        else:
+            older = middle
+    return older
+
+
 async def page(store: Store, tenant: str, after: int) -> Page:
     """At most PAGE_RECEIPTS of a ledger's receipts, in order, with the parts that still exist."""
     receipts = await store.receipts(tenant, after, PAGE_RECEIPTS)

@@ -18,6 +18,8 @@ LEFT, RIGHT, TOP, BOTTOM = 64, 20, 40, 44
 COLUMNS: Final = WIDTH - LEFT - RIGHT
 """Pixels of the drawing; of the values that fall into one, the lowest and the highest are drawn."""
 TICKS: Final = 6
+LETTERS: Final = 12
+"""How high a line of text is."""
 
 BANDS: Final = {
     "boot": "#eef0f2",
@@ -127,10 +129,13 @@ class _Drawing:
         self._line(LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT, HEIGHT - BOTTOM, stroke="#5b6570")
 
     def thresholds(self) -> None:
-        for threshold in self._picture.thresholds:
+        """From the top; a label lies over its line, or under it where it would lie on the one before."""
+        label_y = 0.0
+        for threshold in sorted(self._picture.thresholds, key=lambda each: -each.value):
             y = self._y(threshold.value)
             self._line(LEFT, y, WIDTH - RIGHT, y, stroke="#b3261e", dash="6 4")
-            self._text(WIDTH - RIGHT - 4, y - 4, threshold.label, anchor="end", fill="#b3261e")
+            label_y = y - 4 if y - 4 >= label_y + LETTERS else max(y, label_y) + LETTERS
+            self._text(WIDTH - RIGHT - 4, label_y, threshold.label, anchor="end", fill="#b3261e")
 
     def values(self) -> None:
         points = " ".join(f"{self._x(each.at)},{self._y(each.value)}" for each in self._thinned())

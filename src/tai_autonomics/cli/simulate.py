@@ -15,6 +15,7 @@ from tai_autonomics.domain.identifiers import parse_name, parse_tenant_id
 from tai_autonomics.errors import InvalidSignals, Malformed
 
 if TYPE_CHECKING:
+    from tai_autonomics.application.rehearsing import Assumed
     from tai_autonomics.cli.signals_file import Recorded
     from tai_autonomics.domain.plans import Plan, Plans
     from tai_autonomics.domain.quota import Consume
@@ -24,6 +25,13 @@ NOBODY: Final = "simulated"
 LATENCY_SECONDS_MAX: Final = 3_600
 
 Ends = Literal["succeeded", "failed", "timed_out", "unknown"]
+Outcome = Annotated[Ends, typer.Option("--outcome", help="How every attempt of an action ends.")]
+Latency = Annotated[
+    float, typer.Option("--latency", metavar="SECONDS", min=0, max=LATENCY_SECONDS_MAX, help="How long one takes.")
+]
+ApproveAfter = Annotated[
+    str | None, typer.Option("--approve-after", metavar="10m", help="People approve then; else nobody does.")
+]
 
 app = group()
 
@@ -48,14 +56,9 @@ def simulate(
         list[str] | None,
         typer.Option("--used", metavar="QUOTA=N", help="So much of the quota is used before the first (repeatable)."),
     ] = None,
-    outcome: Annotated[Ends, typer.Option("--outcome", help="How every attempt of an action ends.")] = "succeeded",
-    latency: Annotated[
-        float,
-        typer.Option("--latency", metavar="SECONDS", min=0, max=LATENCY_SECONDS_MAX, help="How long one takes."),
-    ] = 1.0,
-    approve_after: Annotated[
-        str | None, typer.Option("--approve-after", metavar="10m", help="People approve then; else nobody does.")
-    ] = None,
+    outcome: Outcome = "succeeded",
+    latency: Latency = 1.0,
+    approve_after: ApproveAfter = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -70,8 +73,7 @@ def simulate(
     from tai_autonomics.policy.file import load
 
     output = Output(json=as_json, quiet=quiet)
-    approval = None if approve_after is None else seconds_of(approve_after, "--approve-after")
-    assumed = rehearsing.Assumed(outcome, latency, approval)
+    assumed = assumed_of(outcome, latency, approve_after)
     drawn = None if metric is None else MetricName(_name(metric, "--metric"))
     in_force = load(plans.read_bytes(), name=str(plans))
     chosen = _plan(in_force, plan)
@@ -101,6 +103,14 @@ def simulate(
             file.write(svg(picture).encode())
     summary = {"tenant": one.tenant or NOBODY, "plan": chosen.name, "policy": in_force.digest, **timeline.document()}
     output.show({"summary": summary}, *timeline.summary())
+
+
+def assumed_of(outcome: Ends, latency_seconds: float, approve_after: str | None) -> "Assumed":
+    """What the options say of what is not rehearsed."""
+    from tai_autonomics.application.rehearsing import Assumed
+
+    approval = None if approve_after is None else seconds_of(approve_after, "--approve-after")
+    return Assumed(outcome, latency_seconds, approval)
 
 
 class _OneTenant:

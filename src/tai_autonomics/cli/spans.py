@@ -1,6 +1,9 @@
-"""Spans of time as they are written on a command line: "30s", "10m", "7d"."""
+"""Spans of time as they are written on a command line: "30s", "10m", "7d"; or since when."""
 
 import typer
+
+from tai_autonomics.domain.moments import Moment, moment_of, plus_seconds
+from tai_autonomics.errors import Malformed
 
 
 def seconds_of(text: str, option: str) -> int:
@@ -11,3 +14,16 @@ def seconds_of(text: str, option: str) -> int:
     if written is None:
         raise typer.BadParameter(f"{option} {text!r} is not a duration such as 30s, 10m, 1h or 7d")
     return int(written[1]) * UNIT_SECONDS[written[2]]
+
+
+def since_of(text: str, option: str) -> Moment:
+    """A time with an offset (RFC 3339), or how long ago, as 7d."""
+    from tai_autonomics import wiring
+    from tai_autonomics.ingress.parsing import moment
+
+    if text[:1].isdigit() and "-" in text:
+        try:
+            return moment(text, "")
+        except Malformed as error:
+            raise typer.BadParameter(f"{option} {text!r}: {error.detail}") from error
+    return plus_seconds(moment_of(wiring.SystemClock().now()), -seconds_of(text, option))

@@ -21,7 +21,6 @@ from tai_autonomics.domain.governor import (
     RefusalEnded,
     RuleEvaluated,
     SignalObserved,
-    SignalRefused,
     ThrottleEnded,
     ThrottleSet,
     WouldHaveActed,
@@ -42,7 +41,8 @@ class Timeline:
         """What is to be said of the step; it counts."""
         count(step.events, self.tallies)
         for said in self._sentences(step):
-            yield f"{step.at}  {step.to:<11}  {said}"
+            # For a person: whole seconds without their six zeros.
+            yield f"{step.at}  {step.to:<11}  {said}".replace(".000000Z", "Z")
 
     def summary(self) -> list[str]:
         """What it all came to, the rules in the order in which they were heard of."""
@@ -64,9 +64,6 @@ class Timeline:
             match event:
                 case SignalObserved():
                     self.signals += 1
-                case SignalRefused():
-                    # One signal a step, so a refused one is a refused step.
-                    raise AssertionError(f"{event!r} beside others")
                 case RuleEvaluated():
                     yield from self._evaluated(event)
                 case _:
@@ -86,7 +83,7 @@ class Timeline:
             yield f"{event.rule}: {event.was} -> {event.level}{_because(event.grounds)}"
         if event.withheld is not None and self._is_new(event.rule, event.withheld, event.until or ""):
             until = "" if event.until is None else f" until {event.until}"
-            yield f"{event.rule}: does not act: {event.withheld}{until}{_because(event.grounds)}"
+            yield f"{event.rule}: does not act: {event.withheld}{until}"
         if event.unanswered is not None and self._is_new(event.rule, event.unanswered):
             yield f"{event.rule}: no answer: {event.unanswered}"
 
@@ -108,7 +105,7 @@ def assumed_said(assumed: Assumed) -> str:
     """What is not rehearsed."""
     wait = assumed.approval_seconds
     people = "nobody approves" if wait is None else f"people approve after {wait:g} s"
-    return f"assumed: an attempt takes {assumed.latency_seconds:g} s and has {assumed.outcome}; {people}"
+    return f"assumed: an attempt takes {assumed.latency_seconds:g} s, its outcome is {assumed.outcome}; {people}"
 
 
 def said_of(tally: Tally) -> str:

@@ -21,6 +21,7 @@ MODULES: Final = (
     "backup",
     "restore",
     "plans",
+    "policy",
     "simulate",
     "config",
     "doctor",

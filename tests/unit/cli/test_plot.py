@@ -1,6 +1,7 @@
 """The picture of a run: everything that was given is in it, at its place."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from xml.etree import ElementTree as Xml
 
 import pytest
@@ -12,6 +13,7 @@ from tai_autonomics.cli.plot import (
     COLUMNS,
     HEIGHT,
     LEFT,
+    LETTERS,
     TOP,
     Band,
     Mark,
@@ -76,6 +78,17 @@ def test_thresholds_and_actions_are_named_at_their_places() -> None:
     assert float(dashed[1]["x1"]) == LEFT + COLUMNS / 2
     said = {element.text for element in root.iter() if element.text and element.text.strip()}
     assert {"cpu of acme", "act_when 80", "cpu-high: webhook", "action"} <= said
+
+
+def test_labels_of_thresholds_that_lie_close_do_not_cover_each_other() -> None:
+    values = (80.0, 3.0, 2.0, 1.0)
+    root = drawn(picture(thresholds=[Threshold(f"at {value}", value) for value in reversed(values)]))
+    labels = [text.attrib for text in root.iter(f"{SPACE}text") if (text.text or "").startswith("at ")]
+    places = [float(label["y"]) for label in labels]
+    assert all(lower - upper >= LETTERS for upper, lower in pairwise(places))
+    assert [element.text for element in root.iter(f"{SPACE}text") if (element.text or "").startswith("at ")] == [
+        f"at {value}" for value in values
+    ]
 
 
 def test_what_is_given_as_text_stays_text() -> None:

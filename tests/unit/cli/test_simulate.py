@@ -31,10 +31,6 @@ def at(minute: int) -> str:
     return f"2026-11-24T10:{minute:02}:00Z"
 
 
-def time(minute: int) -> str:
-    return f"2026-11-24T10:{minute:02}:00.000000Z"
-
-
 def seen(value: int) -> str:
     return f"avg {value}, min {value}, max {value}, last {value} of 1 measurement"
 
@@ -59,11 +55,11 @@ def cpu(cli: CommandLine, *values: float) -> Path:
 def test_a_timeline_says_what_happens_once_and_counts_it(cli: CommandLine, plans: Path) -> None:
     assert cli("simulate", plans, "--signals", cpu(cli, 40, 70, 90, 91, 92, 40)) == 0
     assert cli.out.splitlines() == [
-        "assumed: an attempt takes 1 s and has succeeded; nobody approves",
-        f"{time(1)}  warning      high: clear -> warning, as value > 60.0 ({seen(70)})",
-        f"{time(2)}  stable       high: would have acted: entitlement.suspend, as value > 80.0 ({seen(90)})",
-        f"{time(3)}  stable       high: does not act: cooling_down until {time(12)}, as value > 80.0 ({seen(91)})",
-        f"{time(5)}  stable       high: acted -> clear, as value < 50.0 ({seen(40)})",
+        "assumed: an attempt takes 1 s, its outcome is succeeded; nobody approves",
+        f"{at(1)}  warning      high: clear -> warning, as value > 60.0 ({seen(70)})",
+        f"{at(2)}  stable       high: would have acted: entitlement.suspend, as value > 80.0 ({seen(90)})",
+        f"{at(3)}  stable       high: does not act: cooling_down until {at(12)}",
+        f"{at(5)}  stable       high: acted -> clear, as value < 50.0 ({seen(40)})",
         "6 signals",
         "high: 1 warning, would have acted once, withheld (cooling_down 2)",
     ]
@@ -74,7 +70,7 @@ def test_each_mode_tells_its_own_story(cli: CommandLine, plans: Path) -> None:
     plans.write_text(PLANS.format(mode="approve"))
     signals = cpu(cli, 90, 90)
     assert cli("simulate", plans, "--signals", signals) == 0
-    assert "if 1 person approves by 2026-11-24T11:00:00.000000Z" in cli.out
+    assert "if 1 person approves by 2026-11-24T11:00:00Z" in cli.out
     assert "high: lapsed: nobody decided in time" in cli.out
     assert cli("simulate", plans, "--signals", signals, "--approve-after", "30s") == 0
     assert "approved by person-1, 1 of 1" in cli.out
@@ -83,6 +79,32 @@ def test_each_mode_tells_its_own_story(cli: CommandLine, plans: Path) -> None:
     plans.write_text(PLANS.format(mode="enforce"))
     assert cli("simulate", plans, "--signals", signals, "--outcome", "failed", "--latency", "0.5") == 0
     assert "2026-11-24T10:00:00.500000Z  stable       high: failed: assumed, not done" in cli.out
+
+
+def test_retries_refusals_and_throttles_are_told(cli: CommandLine, plans: Path) -> None:
+    throttle = "cooldown: 1m, action: throttle, with: {requests: 5, per: 1m, for: 2m}"
+    text = PLANS.format(mode="enforce").replace("cooldown: 10m, action: entitlement.suspend", throttle)
+    plans.write_text(text.replace("max: 5", "max: 1"))
+    signals = csv(cli, *(f"{at(minute)},cpu,90" for minute in (0, 1, 2)), "2026-11-24T11:05:00Z,cpu,40")
+    assert cli("simulate", plans, "--signals", signals) == 0
+    for line in (
+        "10:00:01Z  stable       throttled to 5 in 60 s until 2026-11-24T10:02:00Z",
+        "10:01:00Z  refusing     refuses to act: budget, until 2026-11-24T11:00:00Z",
+        "10:02:00Z  refusing     no longer throttled",
+        "11:00:00Z  stable       refuses no more: budget",
+    ):
+        assert f"2026-11-24T{line}\n" in cli.out
+    plans.write_text(text.replace("max: 5, per: 1h}", "max: 5, per: 1h}\n      breaker: {failures: 1}"))
+    assert cli("simulate", plans, "--signals", signals, "--outcome", "timed_out") == 0
+    assert "attempt 1 timed_out, again at 2026-11-24T10:00:02Z\n" in cli.out
+    assert "refuses to act: breaker, until an operator resumes it\n" in cli.out
+
+
+def test_where_nothing_happens_nothing_is_told(cli: CommandLine, plans: Path) -> None:
+    assert cli("simulate", plans, "--signals", cpu(cli, 1, 2), "--metric", "no name") == 2
+    assert "--metric 'no name': a name is 1 to 128" in cli.err
+    assert cli("simulate", plans, "--signals", cpu(cli, 1, 2)) == 0
+    assert cli.out.splitlines()[1:] == ["2 signals"]
 
 
 def test_json_has_each_step_and_the_summary(cli: CommandLine, plans: Path) -> None:
