@@ -43,7 +43,7 @@ def test_the_calls_answer_as_shown(tmp_path: Path) -> None:
     assert checked["allowed"] is True
 
 
-def test_an_export_is_verified_by_the_program_and_by_forty_lines(tmp_path: Path) -> None:
+def test_an_export_is_verified_by_the_program_and_by_forty_lines_and_explained(tmp_path: Path) -> None:
     with Service(tmp_path) as service:
         called(service, CALLS[0])
     commands = [

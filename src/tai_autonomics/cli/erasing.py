@@ -37,7 +37,7 @@ async def erase_here(settings: "Settings", tenant: str, *, seq: int, part: str, 
     from tai_autonomics.domain.tenant import Erase
 
     asked: dict[str, Any] = {"operation": "erase", "seq": seq, "part": part}
-    async with _house(settings) as house:
+    async with house_here(settings) as house:
         found = await house.queries.receipt(tenant, seq)
         if found is None:
             raise Unknown(f"{tenant} has no receipt {seq}")
@@ -71,7 +71,8 @@ def _note(directory: Path, erased: ErasedPart) -> None:
 
 
 @asynccontextmanager
-async def _house(settings: "Settings") -> "AsyncIterator[House]":
+async def house_here(settings: "Settings") -> "AsyncIterator[House]":
+    """What decides, in this process. Raises StoreUnavailable while a service holds the store for itself."""
     from tai_autonomics import wiring
 
     opened = False

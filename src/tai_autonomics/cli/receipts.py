@@ -15,6 +15,7 @@ from tai_autonomics.cli.output import Output, counted, rate
 from tai_autonomics.cli.progress import progress
 from tai_autonomics.cli.statuses import EPILOG, ExitStatus
 from tai_autonomics.cli.tree import group
+from tai_autonomics.domain.fleet import FLEET
 from tai_autonomics.domain.identifiers import parse_tenant_id
 
 if TYPE_CHECKING:
@@ -97,7 +98,9 @@ def show(
 
 @app.command(epilog=EPILOG)
 def explain(
-    tenant: Annotated[str, typer.Argument(metavar="TENANT", help="Whose ledger.")],
+    tenant: Annotated[
+        str, typer.Argument(metavar="TENANT", help=f"Whose ledger; {FLEET} is that of all tenants' budgets.")
+    ],
     seq: Annotated[int, typer.Argument(metavar="SEQ", min=1, max=SEQ_MAX, help="Which receipt.")],
     file: Annotated[
         Path | None, typer.Option("--file", "-f", metavar="FILE", help="Read it from this export; - is standard input.")
@@ -120,7 +123,8 @@ def explain(
         Output(json=as_json, quiet=quiet),
         Place(store=store, data_dir=data_dir, url=url, token_file=token_file),
     )
-    parse_tenant_id(tenant)
+    if tenant != FLEET:
+        parse_tenant_id(tenant)
     if file is not None and (store is not None or url is not None):
         raise typer.BadParameter("give --file, or --store or --url, not both")
 

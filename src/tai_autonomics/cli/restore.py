@@ -52,15 +52,15 @@ def restore(
     elif manifest is not None or over:
         raise typer.BadParameter("--in-place takes neither a MANIFEST nor --replace")
     else:
-        _make_fit(settings, directory, output)
+        _restore_in_place(settings, directory, output)
 
 
-def _make_fit(settings: "Settings", directory: Path, output: Output) -> None:
+def _restore_in_place(settings: "Settings", directory: Path, output: Output) -> None:
     from tai_autonomics.cli import saving
 
     started = time.monotonic()
     with progress("verifying", total=None, unit="receipts", shown=not output.quiet) as tell:
-        fit = complete(saving.make_fit(settings, directory, tell=tell))
+        fit = complete(saving.restore_in_place(settings, directory, tell=tell))
     seconds = time.monotonic() - started
     output.show(
         {**msgspec.structs.asdict(fit), "seconds": round(seconds, 3)},

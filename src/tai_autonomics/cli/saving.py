@@ -120,7 +120,7 @@ async def restore(
     async with place.replacing(_stamp(), replace=over) as beside:
         known, unread = await _erasures_there(settings) if beside.was_there else ((), None)
         every = erasures.add(manifest.parent, known)
-        fit = await _make_fit(settings, manifest, content, beside, every, tell)
+        fit = await _fill_beside(settings, manifest, content, beside, every, tell)
     aside = beside.aside if beside.was_there else None
     return Restored(manifest, content, fit, time.monotonic() - started, aside, unread)
 
@@ -140,7 +140,7 @@ async def drill(settings: "Settings", manifest: Path, *, tell: Callable[[int], N
     content = _readable(manifest, place)
     lost = await _lost_seconds(settings, content)
     async with place.trying(_stamp()) as beside:
-        fit = await _make_fit(settings, manifest, content, beside, erasures.read(manifest.parent), tell)
+        fit = await _fill_beside(settings, manifest, content, beside, erasures.read(manifest.parent), tell)
     seconds = time.monotonic() - started
     return Drill(Restored(manifest, content, fit, seconds), seconds, lost)
 
@@ -163,7 +163,7 @@ def _readable(manifest: Path, place: Place) -> shelf.Manifest:
     return content
 
 
-async def _make_fit(
+async def _fill_beside(
     settings: "Settings",
     manifest: Path,
     content: shelf.Manifest,
@@ -172,14 +172,17 @@ async def _make_fit(
     tell: Callable[[int], None],
 ) -> Fit:
     await beside.fill(manifest, content)
-    fit = await _fit(replace(settings, store_url=beside.url), content.time, erased, tell)
+    fit = await _verify_and_erase_again(replace(settings, store_url=beside.url), content.time, erased, tell)
     if (fit.ledgers, fit.receipts) != (content.ledgers, content.receipts):
         raise BrokenBackup(f"{manifest}: {fit.receipts} receipts in {fit.ledgers} ledgers are there")
     await beside.flush()
     return fit
 
 
-async def _fit(settings: "Settings", restoration: str, erased: Collection[Erased], tell: Callable[[int], None]) -> Fit:
+async def _verify_and_erase_again(
+    settings: "Settings", restoration: str, erased: Collection[Erased], tell: Callable[[int], None]
+) -> Fit:
+    """And say in each ledger, in between, that it was restored."""
     from tai_autonomics import wiring
 
     async with wiring.house(settings) as house:
@@ -195,7 +198,7 @@ async def list_erasures(settings: "Settings", directory: Path) -> tuple[int, int
     return len(found), len(erasures.add(directory, found))
 
 
-async def make_fit(settings: "Settings", directory: Path, *, tell: Callable[[int], None]) -> Fit:
+async def restore_in_place(settings: "Settings", directory: Path, *, tell: Callable[[int], None]) -> Fit:
     """
     In its place, where its engine has brought it back and no service runs yet. Cut short, it is to be repeated.
 
@@ -209,7 +212,7 @@ async def make_fit(settings: "Settings", directory: Path, *, tell: Callable[[int
     await check_alone(settings)
     erased = erasures.read(directory)
     with _restoration(settings, directory) as restoration:
-        return await _fit(settings, restoration, erased, tell)
+        return await _verify_and_erase_again(settings, restoration, erased, tell)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Ledgers asked of a running service, with a bearer token."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -17,6 +17,8 @@ from tai_autonomics.errors import Forbidden, Malformed, StoreUnavailable, Unauth
 TIMEOUT_SECONDS: Final = 30.0
 PAGE: Final = 1000
 TOKEN_BYTES_MAX: Final = 16 * 1024
+GOVERNOR_MEMBERS: Final = ("tenant_id", "as_of", "stale", "governor", "action")
+"""Of what is shown of a tenant."""
 
 T = TypeVar("T")
 
@@ -34,7 +36,7 @@ class _Receipts(Struct):
     next: str | None
 
 
-class _Tenants(Struct):
+class _Documents(Struct):
     items: list[dict[str, Any]]
     next: str | None
 
@@ -45,6 +47,13 @@ class Erased(Struct):
     receipt: Raw
     hash: str
     journal: str
+
+
+class Decided(Struct):
+    """The receipt of an operator's word, accepted or refused."""
+
+    receipt: Raw
+    hash: str
 
 
 @asynccontextmanager
@@ -101,19 +110,43 @@ class Served:
         return bytes(await self._ask(f"/v1/tenants/{tenant}/receipts/{'head' if seq is None else seq}", {}, Raw))
 
     async def tenants(self) -> AsyncIterator[dict[str, Any]]:
-        query = {"limit": str(PAGE)}
-        while True:
-            page = await self._ask("/v1/tenants", query, _Tenants)
-            for item in page.items:
-                yield item
-            if page.next is None:
-                return
-            query["cursor"] = page.next
+        async for item in self._documents("/v1/tenants", {"limit": str(PAGE)}):
+            yield item
 
     async def tenant(self, tenant: str) -> dict[str, Any]:
         """What is in force for the tenant. Raises Unknown."""
         document: dict[str, Any] = await self._ask(f"/v1/tenants/{tenant}", {}, dict)
         return document
+
+    async def governor(self, tenant: str) -> dict[str, Any]:
+        """How the tenant's governor stands, and its action in flight. Raises Unknown."""
+        document = await self.tenant(tenant)
+        if "governor" not in document:
+            raise Unknown(f"{self._client.base_url} is of a release that shows no governor")
+        return {name: document[name] for name in GOVERNOR_MEMBERS if name in document}
+
+    async def actions(self, tenant: str | None, state: str | None, limit: int) -> AsyncIterator[dict[str, Any]]:
+        """The tenant's, the newest first, or those in flight of every tenant that the token reaches."""
+        path = "/v1/actions" if tenant is None else f"/v1/tenants/{tenant}/actions"
+        query = {"limit": str(min(limit, PAGE))} | ({} if state is None else {"state": state})
+        left = limit
+        async with aclosing(self._documents(path, query)) as items:
+            async for item in items:
+                yield item
+                left -= 1
+                if not left:
+                    return
+
+    async def action(self, tenant: str, action_id: str) -> dict[str, Any]:
+        """With everything that happened to it. Raises Unknown."""
+        document: dict[str, Any] = await self._ask(f"/v1/tenants/{tenant}/actions/{action_id}", {}, dict)
+        return document
+
+    async def tell(self, tenant: str, word: str, reason: str | None) -> Decided:
+        """An operator's word, as "governor/pause"; a refusal that was sealed is an answer. Raises what else hinders."""
+        body = {} if reason is None else {"reason": reason}
+        response = await self._call(self._client.build_request("POST", f"/v1/tenants/{tenant}/{word}", json=body))
+        return self._read(response, Decided, is_answer="receipt-hash" in response.headers)
 
     async def erase(self, tenant: str, *, seq: int, part: str, reason: str | None, key: str) -> Erased:
         """Raises Unknown when there is no such receipt, or no such part of it."""
@@ -128,14 +161,31 @@ class Served:
     async def _ask(self, path: str, query: dict[str, str], type: type[T]) -> T:
         return await self._send(self._client.build_request("GET", path, params=query), type)
 
+    async def _documents(self, path: str, query: dict[str, str]) -> AsyncGenerator[dict[str, Any], None]:
+        """Every item of a list, page by page; a page may be empty and not be the last."""
+        while True:
+            page = await self._ask(path, query, _Documents)
+            for item in page.items:
+                yield item
+            if page.next is None:
+                return
+            query["cursor"] = page.next
+
     async def _send(self, request: httpx.Request, type: type[T]) -> T:
+        response = await self._call(request)
+        return self._read(response, type, is_answer=response.is_success)
+
+    async def _call(self, request: httpx.Request) -> httpx.Response:
         try:
-            response = await self._client.send(request)
+            return await self._client.send(request)
         except httpx.HTTPError as error:
             why = str(error) or error.__class__.__name__
             raise StoreUnavailable(f"{self._client.base_url} does not answer: {why}") from error
+
+    def _read(self, response: httpx.Response, type: type[T], *, is_answer: bool) -> T:
+        """What was asked for, or the error that the problem in its place is."""
         try:
-            if response.is_success:
+            if is_answer:
                 return msgspec.json.decode(response.content, type=type)
             problem = msgspec.json.decode(response.content, type=_Problem)
         except msgspec.DecodeError as error:

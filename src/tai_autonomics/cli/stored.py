@@ -1,8 +1,8 @@
 """Ledgers read from the store itself: beside a running service, or without one."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import msgspec
 
@@ -10,10 +10,13 @@ from tai_autonomics.application.codec import events_of, state_of
 from tai_autonomics.application.ports import Store
 from tai_autonomics.application.queries import AsOf, view
 from tai_autonomics.application.transfer import TENANTS_PAGE, stored
+from tai_autonomics.cli import acted
+from tai_autonomics.domain.actions import Result
 from tai_autonomics.domain.decider import fold
+from tai_autonomics.domain.governor import stage_of
 from tai_autonomics.domain.moments import Moment, moment_of
 from tai_autonomics.domain.plans import Plans
-from tai_autonomics.domain.tenant import INITIAL_STATE, TenantState, after_timers, evolve
+from tai_autonomics.domain.tenant import INITIAL_STATE, TenantState, after_timers, effective_plan, evolve
 from tai_autonomics.errors import Unknown
 from tai_autonomics.ledger.lines import reply
 from tai_autonomics.ledger.records import Head, Receipt
@@ -64,7 +67,7 @@ class Stored:
             raise Unknown(f"{tenant} has no receipt {seq}; its newest is {head.seq}")
         return await self._line(receipt)
 
-    async def tenants(self) -> AsyncIterator[dict[str, Any]]:
+    async def tenants(self) -> AsyncGenerator[dict[str, Any], None]:
         after = ""
         while page := await self._store.tenants(after, TENANTS_PAGE):
             heads = await self._store.heads(page)
@@ -76,13 +79,55 @@ class Stored:
 
     async def tenant(self, tenant: str) -> dict[str, Any]:
         """What is in force for the tenant now, under the plans that decided last. Raises Unknown."""
-        from tai_autonomics import wiring
-
-        state, head = await self._state(tenant)
-        now = max(moment_of(wiring.SystemClock().now()), Moment(head.time))
-        shown = view(tenant, after_timers(state, now), AsOf(head.seq, now), await self._plans())
+        state, head, now = await self._standing(tenant)
+        shown = view(tenant, state, AsOf(head.seq, now), await self._plans())
         document: dict[str, Any] = msgspec.to_builtins(shown)
         return document
+
+    async def governor(self, tenant: str) -> dict[str, Any]:
+        """How the tenant's governor stands, and its action in flight, under the plans that decided last."""
+        state, head, now = await self._standing(tenant)
+        plan = effective_plan(state, await self._plans())
+        document = {
+            "tenant_id": tenant,
+            "as_of": {"seq": head.seq, "time": now},
+            "governor": acted.governor_document(state.governor, plan, now),
+        }
+        action = state.governor.in_flight
+        return document if action is None else {**document, "action": acted.in_flight_document(tenant, action)}
+
+    async def actions(self, tenant: str | None, state: str | None, limit: int) -> AsyncIterator[dict[str, Any]]:
+        """The tenant's, the newest first, or those in flight of every tenant, which reads the state of each."""
+        if tenant is None:
+            async with aclosing(self.tenants()) as tenants:
+                async for each in tenants:
+                    if (found := await self._in_flight(each["tenant_id"], state)) is not None:
+                        yield found
+                        limit -= 1
+                        if not limit:
+                            return
+            return
+        head = await self._head(tenant)
+        if (found := await self._in_flight(tenant, state)) is not None:
+            yield found
+            limit -= 1
+        if limit and (state is None or state in get_args(Result)):
+            settled = acted.settled_documents(self._store, tenant, ledger=head.ledger, result=state, limit=limit)
+            for document in await settled:
+                yield document
+
+    async def action(self, tenant: str, action_id: str) -> dict[str, Any]:
+        """With everything that happened to it. Raises Unknown."""
+        state, head = await self._state(tenant)
+        return await acted.whole_document(
+            self._store, tenant, action_id, ledger=head.ledger, in_flight=state.governor.in_flight
+        )
+
+    async def _in_flight(self, tenant: str, stage: str | None) -> dict[str, Any] | None:
+        action = (await self._state(tenant))[0].governor.in_flight
+        if action is None or (stage is not None and stage != stage_of(action)):
+            return None
+        return acted.in_flight_document(tenant, action)
 
     async def _head(self, tenant: str) -> Head:
         head = (await self._store.heads([tenant])).get(tenant)
@@ -92,6 +137,14 @@ class Stored:
 
     async def _line(self, receipt: Receipt) -> bytes:
         return reply(receipt.body, receipt.hash, await self._store.parts(receipt.tenant, receipt.seq, receipt.seq))
+
+    async def _standing(self, tenant: str) -> tuple[TenantState, Head | Receipt, Moment]:
+        """The state as of now, the newest receipt in it, and that moment."""
+        from tai_autonomics import wiring
+
+        state, head = await self._state(tenant)
+        now = max(moment_of(wiring.SystemClock().now()), Moment(head.time))
+        return after_timers(state, now), head, now
 
     async def _state(self, tenant: str) -> tuple[TenantState, Head | Receipt]:
         """By snapshot and tail, as a lane has it; without a usable snapshot, from every receipt."""

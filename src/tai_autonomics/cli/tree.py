@@ -15,6 +15,8 @@ MODULES: Final = (
     "token",
     "receipts",
     "tenants",
+    "governor",
+    "actions",
     "quarantine",
     "backup",
     "restore",

@@ -20,6 +20,7 @@ from tai_autonomics.domain.actions import Result
 from tai_autonomics.domain.budgets import BudgetUse
 from tai_autonomics.domain.entitlement import EntitlementState
 from tai_autonomics.domain.entitlement import Status as EntitlementStatus
+from tai_autonomics.domain.fleet import FLEET
 from tai_autonomics.domain.gates import (
     Failed,
     Gate,
@@ -76,6 +77,7 @@ def told(then: Then, command: Command, source: str = "signals") -> str:
 def line(**members: Any) -> bytes:
     """A receipt of one's own making, whose form is right."""
     given_: dict[str, Any] = {
+        "tenant": "acme",
         "type": "transition",
         "decision": {},
         "events": [{"type": "PartErased", "seq": 1, "part": "reason"}],
@@ -85,7 +87,6 @@ def line(**members: Any) -> bytes:
         **members,
     }
     receipt = seal(
-        tenant="acme",
         ledger="01JD0000000000000000000000",
         seq=1,
         prev=GENESIS,
@@ -283,6 +284,8 @@ def test_events_of_a_newer_release_are_told_as_they_stand_and_the_explanation_is
 def test_a_subject_and_a_state_without_words_are_told_as_they_stand() -> None:
     sentences = explain(line(subject=("moon", "luna"), decision={"from": "new", "to": "full"})).sentences
     assert sentences[2].text == "moon luna: it was new before, and is full after."
+    begun = explain(line(subject=("action", "a-1"), decision={"to": "ready"})).sentences[2].text
+    assert begun == "the action a-1: it was not in flight before, and is ready (to be attempted) after."
 
 
 def test_a_line_that_is_not_what_was_sealed_is_not_explained() -> None:
@@ -310,6 +313,14 @@ def test_a_receipt_is_explained_from_the_store_and_from_an_export_alike(stored: 
         "text": "beside the receipt; it decided nothing.",
         "of": "metadata",
     }
+
+
+def test_the_fleets_own_ledger_is_explained_too(cli: CommandLine) -> None:
+    file = cli.directory / "fleet.jsonl"
+    reserved = {"type": "FleetReserved", "action_id": "a-1", "action": "webhook"}
+    file.write_bytes(line(tenant=FLEET, events=[reserved], subject=("action", "a-1")) + b"\n")
+    assert cli("receipts", "explain", FLEET, "1", "-f", file) == 0
+    assert "The action a-1 (webhook) may be carried out: that type has no budget over all tenants." in cli.out
 
 
 def test_an_erased_part_is_said_to_be_so(cli: CommandLine) -> None:

@@ -102,6 +102,6 @@ def asked(cause: Cause) -> str:
 
 def _state(kind: str, state: str | None) -> str:
     if state is None:
-        return "not in flight" if kind == "action" else "nowhere"
+        return "not in flight" if kind == "action" else "in no state"
     words = STATES.get(kind, {}).get(state)
     return state if words is None else f"{state} ({words})"

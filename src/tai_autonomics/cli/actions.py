@@ -1,0 +1,197 @@
+"""`actions`: what rules have asked for, and what operators decide of the one in flight."""
+
+from functools import partial
+from typing import Annotated, Any, Final, get_args
+
+import typer
+
+from tai_autonomics.cli import deciding
+from tai_autonomics.cli.deciding import Word
+from tai_autonomics.cli.explaining.words import json_text
+from tai_autonomics.cli.ledgers import Place, ledgers
+from tai_autonomics.cli.loop import complete
+from tai_autonomics.cli.options import AsJson, DataDir, Quiet, StoreUrl, TokenFile, Url
+from tai_autonomics.cli.output import Output, counted
+from tai_autonomics.cli.statuses import EPILOG
+from tai_autonomics.cli.tree import group
+from tai_autonomics.domain.actions import Result
+from tai_autonomics.domain.governor import CancelAction, DenyAction, Stage
+from tai_autonomics.domain.identifiers import ActionId, parse_name, parse_tenant_id
+
+STAGES: Final[tuple[str, ...]] = get_args(Stage)
+RESULTS: Final[tuple[str, ...]] = get_args(Result)
+LIST_LIMIT: Final = 100
+LIMIT_MAX: Final = 1_000_000
+
+app = group("Actions of rules: list, show, approve, deny, cancel.")
+
+Tenant = Annotated[str, typer.Argument(metavar="TENANT", help="Whose action.")]
+Action = Annotated[str, typer.Argument(metavar="ACTION", help="Its id, as list shows it.")]
+Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; an erasable part of the receipt.")]
+
+
+@app.command("list", epilog=EPILOG)
+def list_actions(
+    tenant: Annotated[
+        str | None, typer.Option("--tenant", "-t", metavar="TENANT", help="Whose; without it, those in flight of all.")
+    ] = None,
+    status: Annotated[
+        str | None, typer.Option("--status", metavar="STATUS", help=f"One of {', '.join((*STAGES, *RESULTS))}.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=LIMIT_MAX, help="So many.")] = LIST_LIMIT,
+    store: StoreUrl = None,
+    data_dir: DataDir = None,
+    url: Url = None,
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """List a tenant's actions, the newest first, or those in flight of every tenant; each in a line."""
+    output, place = (
+        Output(json=as_json, quiet=quiet),
+        Place(store=store, data_dir=data_dir, url=url, token_file=token_file),
+    )
+    if tenant is not None:
+        parse_tenant_id(tenant)
+    if status is not None and status not in (*STAGES, *RESULTS):
+        raise typer.BadParameter(f"--status {status!r} is none of {', '.join((*STAGES, *RESULTS))}")
+    if tenant is None and status in RESULTS:
+        raise typer.BadParameter(f"without --tenant, those in flight are listed; none of them is {status}")
+
+    async def work() -> None:
+        async with ledgers(place) as source:
+            async for action in source.actions(tenant, status, limit):
+                output.show(action, summary_of(action))
+
+    complete(work())
+
+
+@app.command(epilog=EPILOG)
+def show(
+    tenant: Tenant,
+    action: Action,
+    store: StoreUrl = None,
+    data_dir: DataDir = None,
+    url: Url = None,
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show an action, and what became of it, receipt by receipt."""
+    output, place = (
+        Output(json=as_json, quiet=quiet),
+        Place(store=store, data_dir=data_dir, url=url, token_file=token_file),
+    )
+    parse_tenant_id(tenant)
+    parse_name(action)
+
+    async def work() -> dict[str, Any]:
+        async with ledgers(place) as source:
+            return await source.action(tenant, action)
+
+    document = complete(work())
+    output.show(document, *lines_of(document))
+
+
+@app.command(epilog=EPILOG)
+def approve(
+    tenant: Tenant,
+    action: Action,
+    reason: Reason = None,
+    url: Url = None,
+    token_file: TokenFile = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """
+    Approve an action that waits for it, as the person whose token it is: only over --url.
+
+    Where several people must approve, each needs a token of their own.
+    """
+    place = Place(store=None, data_dir=data_dir, url=url, token_file=token_file)
+    if url is None:
+        raise typer.BadParameter("an approval is a person's: give --url, and --token-file with that person's token")
+    return _tell(
+        place, tenant, Word(f"actions/{action}/approve", "action.approve", None, action), reason, as_json, quiet
+    )
+
+
+@app.command(epilog=EPILOG)
+def deny(
+    tenant: Tenant,
+    action: Action,
+    reason: Reason = None,
+    store: StoreUrl = None,
+    data_dir: DataDir = None,
+    url: Url = None,
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """Deny an action that waits for approval: nothing is done."""
+    place = Place(store=store, data_dir=data_dir, url=url, token_file=token_file)
+    word = Word(f"actions/{action}/deny", "action.deny", partial(DenyAction, ActionId(action)), action)
+    return _tell(place, tenant, word, reason, as_json, quiet)
+
+
+@app.command(epilog=EPILOG)
+def cancel(
+    tenant: Tenant,
+    action: Action,
+    reason: Reason = None,
+    store: StoreUrl = None,
+    data_dir: DataDir = None,
+    url: Url = None,
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """Cancel an action, while no attempt of it is under way: nothing more is done."""
+    place = Place(store=store, data_dir=data_dir, url=url, token_file=token_file)
+    word = Word(f"actions/{action}/cancel", "action.cancel", partial(CancelAction, ActionId(action)), action)
+    return _tell(place, tenant, word, reason, as_json, quiet)
+
+
+def _tell(place: Place, tenant: str, word: Word, reason: str | None, as_json: bool, quiet: bool) -> int:
+    parse_tenant_id(tenant)
+    assert word.action is not None
+    parse_name(word.action)
+    decided = complete(deciding.tell(place, tenant, word, reason))
+    return deciding.show(tenant, decided, Output(json=as_json, quiet=quiet))
+
+
+def summary_of(action: dict[str, Any]) -> str:
+    """When it was requested, where it stands, whose, which rule's and what, its id, and what is said of its end."""
+    detail = f"  {action['detail']}" if "detail" in action else ""
+    return (
+        f"{action['requested_at']}  {action['state']:<17}  {action['tenant_id']}  {action['rule']}  {action['type']}"
+        f"  {action['action_id']}{detail}"
+    )
+
+
+def lines_of(action: dict[str, Any]) -> list[str]:
+    """The action for a person."""
+    lines = [
+        f"action       {action['action_id']} of {action['tenant_id']}",
+        f"state        {action['state']}" + _told(action, "settled_at", ", since ") + _told(action, "by", ", by "),
+        f"rule         {action['rule']}: {action['metric']} was {action['value']} at {action['requested_at']}",
+        f"order        {json_text(action['order'])}",
+        f"attempts     {action['attempts']} of {action['attempts_max']}, {action['timeout_seconds']} s each",
+    ]
+    if (approval := action.get("approval")) is not None:
+        by = ", ".join(action.get("approved_by", ())) or "nobody yet"
+        people = counted(approval["people"], "approval")
+        lines.append(f"approval     {people} wanted before {approval['until']}; by {by}")
+    if "target" in action:
+        lines.append(f"target       {json_text(action['target'])}")
+    names = {"deadline": "deadline", "leased_until": "lost at", "retry_at": "retry at", "detail": "detail"}
+    lines += [f"{shown:<12} {action[name]}" for name, shown in names.items() if name in action]
+    return lines + [
+        f"receipt      {each['seq']}  {each['time']}  {each['event']['type']} by {each['by']}"
+        for each in action.get("history", ())
+    ]
+
+
+def _told(action: dict[str, Any], name: str, before: str) -> str:
+    return f"{before}{action[name]}" if name in action else ""

@@ -1,0 +1,125 @@
+"""`governor`: how a tenant's autonomic governor stands, and the hands-off switch."""
+
+from typing import Annotated, Any
+
+import typer
+
+from tai_autonomics.cli import deciding
+from tai_autonomics.cli.actions import Reason, summary_of
+from tai_autonomics.cli.deciding import Word
+from tai_autonomics.cli.ledgers import Place, ledgers
+from tai_autonomics.cli.loop import complete
+from tai_autonomics.cli.options import AsJson, DataDir, Quiet, StoreUrl, TokenFile, Url
+from tai_autonomics.cli.output import Output
+from tai_autonomics.cli.statuses import EPILOG
+from tai_autonomics.cli.tree import group
+from tai_autonomics.domain.governor import PauseGovernor, ResumeGovernor
+from tai_autonomics.domain.identifiers import parse_tenant_id
+
+app = group("A tenant's governor: show, pause, resume.")
+
+Tenant = Annotated[str, typer.Argument(metavar="TENANT", help="Whose governor.")]
+
+
+@app.command(epilog=EPILOG)
+def show(
+    tenant: Tenant,
+    store: StoreUrl = None,
+    data_dir: DataDir = None,
+    url: Url = None,
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show a governor as of now: what stops it, its rules, budget and breaker, and the action in flight."""
+    output, place = (
+        Output(json=as_json, quiet=quiet),
+        Place(store=store, data_dir=data_dir, url=url, token_file=token_file),
+    )
+    parse_tenant_id(tenant)
+
+    async def work() -> dict[str, Any]:
+        async with ledgers(place) as source:
+            return await source.governor(tenant)
+
+    document = complete(work())
+    output.show(document, *lines_of(document))
+
+
+@app.command(epilog=EPILOG)
+def pause(
+    tenant: Tenant,
+    reason: Reason = None,
+    store: StoreUrl = None,
+    data_dir: DataDir = None,
+    url: Url = None,
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """Hands off: no rule acts until it is resumed. What is in flight goes on."""
+    place = Place(store=store, data_dir=data_dir, url=url, token_file=token_file)
+    return _tell(
+        place, tenant, Word("governor/pause", "governor.pause", lambda _: PauseGovernor()), reason, as_json, quiet
+    )
+
+
+@app.command(epilog=EPILOG)
+def resume(
+    tenant: Tenant,
+    reason: Reason = None,
+    store: StoreUrl = None,
+    data_dir: DataDir = None,
+    url: Url = None,
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """End a pause, an open breaker, and the wait for a person to look at an action of which nobody knows."""
+    place = Place(store=store, data_dir=data_dir, url=url, token_file=token_file)
+    return _tell(
+        place, tenant, Word("governor/resume", "governor.resume", lambda _: ResumeGovernor()), reason, as_json, quiet
+    )
+
+
+def _tell(place: Place, tenant: str, word: Word, reason: str | None, as_json: bool, quiet: bool) -> int:
+    parse_tenant_id(tenant)
+    decided = complete(deciding.tell(place, tenant, word, reason))
+    return deciding.show(tenant, decided, Output(json=as_json, quiet=quiet))
+
+
+def lines_of(document: dict[str, Any]) -> list[str]:
+    """The governor for a person."""
+    governor = document["governor"]
+    since = f", since {governor['since']}" if "since" in governor else ""
+    breaker = f"; the breaker opens at {governor['failures_max']}" if "failures_max" in governor else ""
+    lines = [
+        f"tenant       {document['tenant_id']}",
+        f"as of        receipt {document['as_of']['seq']}, {document['as_of']['time']}",
+        f"governor     {governor['state']}{since}",
+        *(f"cause        {_cause(cause)}" for cause in governor["causes"]),
+        *(f"rule         {_rule(rule)}" for rule in governor["rules"]),
+        f"failures     {governor['failures']} in a row{breaker}",
+        *(f"{name:<12} {_budget(governor[name])}" for name in ("budget", "shadowed") if name in governor),
+    ]
+    if (throttle := governor.get("throttle")) is not None:
+        rate = f"{throttle['requests']} in {throttle['per_seconds']} s"
+        lines.append(f"throttle     {rate} until {throttle['until']}, by the action {throttle['action_id']}")
+    return [*lines, f"action       {summary_of(document['action'])}"] if "action" in document else lines
+
+
+def _cause(cause: dict[str, Any]) -> str:
+    until = f"until {cause['until']}" if "until" in cause else "until a person resumes it"
+    of = f"; the action {cause['action_id']}" if "action_id" in cause else ""
+    return f"{cause['cause']}, since {cause['since']}, {until}{of}"
+
+
+def _rule(rule: dict[str, Any]) -> str:
+    mode = f"mode {rule['mode']}" if "mode" in rule else "not in the plan any more"
+    rests = f", rests until {rule['cooldown_until']}" if "cooldown_until" in rule else ""
+    return f"{rule['rule']}: {rule['level']}, {mode}{rests}"
+
+
+def _budget(budget: dict[str, Any]) -> str:
+    used = f"{budget['used']:,} of {budget['max']:,} actions per {budget['per_seconds']:,} s"
+    return f"{used}, resets at {budget['resets_at']}"
