@@ -49,8 +49,19 @@ class Keys(Struct, frozen=True):
     public: Mapping[str, PyJWK]
     signing: PyJWK | None = None
 
+    async def find(self, kid: str | None) -> PyJWK | None:
+        """The key of this kid, or without a kid the only one; None where there is none."""
+        return key_of(kid, self.public)
+
     def __repr__(self) -> str:
         return f"Keys({', '.join(self.public)})"
+
+
+def key_of(kid: str | None, keys: Mapping[str, PyJWK]) -> PyJWK | None:
+    """Of these keys, as `Keys.find`."""
+    if kid is not None:
+        return keys.get(kid)
+    return next(iter(keys.values())) if len(keys) == 1 else None
 
 
 class _Refused(Exception):

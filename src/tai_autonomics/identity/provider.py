@@ -10,16 +10,14 @@ A key that the provider takes away is gone with the next refresh.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, NoReturn
+from typing import Final
 
-import httpx
 from jwt import PyJWK
 
 from tai_autonomics.application.ports import Clock, Observer
 from tai_autonomics.errors import InvalidSetting, KeysUnavailable
-from tai_autonomics.identity.keys import KEY_FILE_BYTES_MAX, provider_keys
+from tai_autonomics.identity.keys import key_of, provider_keys
 
-FETCH_SECONDS_MAX: Final = 5.0
 FETCH_PAUSE_SECONDS: Final = 10.0
 """Between two fetches that unknown kids cause, so that nobody can make us ask the provider as often as they like."""
 RETRY_SECONDS: Final = 5.0
@@ -46,7 +44,7 @@ class ProviderKeys:
         """The key of this kid, or without a kid the only one; None where there is none. Raises KeysUnavailable."""
         key = self._known(kid)
         if key is None and self._may_try():
-            await self._refresh()
+            await self.refresh()
             key = self._known(kid)
         if key is None and (not self._are_fresh() or self._trouble):
             # Perhaps it has been added since: whoever asks may come again.
@@ -54,10 +52,16 @@ class ProviderKeys:
         return key
 
     async def run(self) -> None:
-        """Refresh until the task is cancelled."""
+        """Refresh, after each pause, until the task is cancelled."""
         while True:
-            await self._refresh()
             await asyncio.sleep(RETRY_SECONDS if self._trouble else self._refresh_seconds)
+            await self.refresh()
+
+    async def refresh(self) -> None:
+        """Fetch now; one fetch for everyone, and whoever stops waiting does not end it for the others."""
+        if self._fetching is None:
+            self._fetching = asyncio.get_running_loop().create_task(self._fetch_once())
+        await asyncio.shield(self._fetching)
 
     def result(self) -> str:
         """As a health check has it: "ok", or why no new token can be verified."""
@@ -66,11 +70,7 @@ class ProviderKeys:
         return self._trouble or f"older than {self._keep_seconds:g} s"
 
     def _known(self, kid: str | None) -> PyJWK | None:
-        if not self._are_fresh():
-            return None
-        if kid is not None:
-            return self._keys.get(kid)
-        return next(iter(self._keys.values())) if len(self._keys) == 1 else None
+        return key_of(kid, self._keys) if self._are_fresh() else None
 
     def _are_fresh(self) -> bool:
         return self._fetched_at is not None and self._clock.monotonic() - self._fetched_at <= self._keep_seconds
@@ -79,12 +79,6 @@ class ProviderKeys:
         return self._fetching is not None or (
             self._tried_at is None or self._clock.monotonic() - self._tried_at >= FETCH_PAUSE_SECONDS
         )
-
-    async def _refresh(self) -> None:
-        """One for everyone; whoever stops waiting does not end it for the others."""
-        if self._fetching is None:
-            self._fetching = asyncio.get_running_loop().create_task(self._fetch_once())
-        await asyncio.shield(self._fetching)
 
     async def _fetch_once(self) -> None:
         self._tried_at = began = self._clock.monotonic()
@@ -98,34 +92,3 @@ class ProviderKeys:
             self._observer.failed("jwks", error)
         finally:
             self._fetching = None
-
-
-def fetching(client: httpx.AsyncClient, url: str) -> Fetch:
-    """Fetches the set at `url`; no redirect is followed. Raises KeysUnavailable."""
-
-    async def fetch() -> bytes:
-        try:
-            async with asyncio.timeout(FETCH_SECONDS_MAX):
-                return await _read(client, url)
-        except TimeoutError:
-            _refuse(f"no answer within {FETCH_SECONDS_MAX:g} s")
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            _refuse(f"{type(error).__name__}: {error}")
-
-    return fetch
-
-
-async def _read(client: httpx.AsyncClient, url: str) -> bytes:
-    async with client.stream("GET", url, headers={"accept": "application/jwk-set+json, application/json"}) as answer:
-        if answer.status_code != httpx.codes.OK:
-            _refuse(f"status {answer.status_code}")
-        content = bytearray()
-        async for part in answer.aiter_bytes():
-            content += part
-            if len(content) > KEY_FILE_BYTES_MAX:
-                _refuse(f"more than {KEY_FILE_BYTES_MAX} bytes")
-        return bytes(content)
-
-
-def _refuse(reason: str) -> NoReturn:
-    raise KeysUnavailable(reason)

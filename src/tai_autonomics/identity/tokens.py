@@ -69,17 +69,6 @@ class KeySource(Protocol):
         """The key of this kid, or without a kid the only one; None where there is none. Raises KeysUnavailable."""
 
 
-class GivenKeys(Struct, frozen=True):
-    """The keys of a file, by kid."""
-
-    keys: Mapping[str, PyJWK]
-
-    async def find(self, kid: str | None) -> PyJWK | None:
-        if kid is not None:
-            return self.keys.get(kid)
-        return next(iter(self.keys.values())) if len(self.keys) == 1 else None
-
-
 class TokenVerifier:
     """Verifies bearer tokens. `keys` is asked at every verification, so that a key can be added or taken away."""
 

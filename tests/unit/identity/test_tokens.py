@@ -35,8 +35,8 @@ from tests.unit.identity.issuer import (
 from tai_autonomics.application.ports import Caller
 from tai_autonomics.errors import Malformed, Unauthenticated
 from tai_autonomics.identity import tokens
-from tai_autonomics.identity.keys import first_start_key
-from tai_autonomics.identity.tokens import GivenKeys, TokenVerifier, mint
+from tai_autonomics.identity.keys import Keys, first_start_key
+from tai_autonomics.identity.tokens import TokenVerifier, mint
 
 ROBOT = Caller("robot", frozenset({"integration"}), frozenset({"acme"}))
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -80,7 +80,7 @@ def test_a_kid_that_names_no_key_is_refused(kid: object) -> None:
 
 @pytest.mark.parametrize("kid", [None, 1, True])
 def test_a_kid_is_text(kid: object) -> None:
-    one = TokenVerifier(GivenKeys({str(kid): public("EdDSA")}), ISSUANCE, MovableClock())
+    one = TokenVerifier(Keys({str(kid): public("EdDSA")}), ISSUANCE, MovableClock())
     assert refused(token(header={"kid": kid}), one) == "unauthenticated"
 
 
@@ -259,7 +259,7 @@ def test_claims_have_the_names_that_the_provider_gives_them() -> None:
     issuance = msgspec.structs.replace(
         ISSUANCE, subject_claim="azp", roles_claim="/realm_access/roles", tenants_claim="https://tai.example/tenants"
     )
-    one = TokenVerifier(GivenKeys({"k1": public("EdDSA")}), issuance, MovableClock())
+    one = TokenVerifier(Keys({"k1": public("EdDSA")}), issuance, MovableClock())
     claims = {"azp": "me", "realm_access": {"roles": ["viewer"]}, "https://tai.example/tenants": ["acme"]}
     assert verify(token(**claims), one) == Caller("me", frozenset({"viewer"}), frozenset({"acme"}))
     assert refused(token(**{**claims, "realm_access": "roles"}), one) == "unauthenticated"
@@ -339,7 +339,7 @@ def test_no_refusal_repeats_what_the_token_said() -> None:
 
 def test_a_verified_token_is_not_verified_again_within_a_minute() -> None:
     keys, clock = {"k1": public("EdDSA")}, MovableClock()
-    one = TokenVerifier(GivenKeys(keys), ISSUANCE, clock)
+    one = TokenVerifier(Keys(keys), ISSUANCE, clock)
     assert verify(token(), one) == ROBOT
     keys.clear()
     clock.move(59.9)
@@ -350,7 +350,7 @@ def test_a_verified_token_is_not_verified_again_within_a_minute() -> None:
 
 def test_a_kept_token_ends_with_its_exp() -> None:
     keys, clock = {"k1": public("EdDSA")}, MovableClock()
-    one, short = TokenVerifier(GivenKeys(keys), ISSUANCE, clock), token(exp=NOW_SECONDS + 5)
+    one, short = TokenVerifier(Keys(keys), ISSUANCE, clock), token(exp=NOW_SECONDS + 5)
     assert verify(short, one) == ROBOT
     keys.clear()
     clock.move(34.9)
@@ -362,7 +362,7 @@ def test_a_kept_token_ends_with_its_exp() -> None:
 
 def test_a_clock_that_goes_back_keeps_no_token() -> None:
     keys, clock = {"k1": public("EdDSA")}, MovableClock()
-    one = TokenVerifier(GivenKeys(keys), ISSUANCE, clock)
+    one = TokenVerifier(Keys(keys), ISSUANCE, clock)
     assert verify(token(), one) == ROBOT
     keys.clear()
     clock.move(-1)
@@ -372,7 +372,7 @@ def test_a_clock_that_goes_back_keeps_no_token() -> None:
 def test_the_tokens_kept_are_bounded_and_the_least_used_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokens, "KEPT_TOKENS_MAX", 2)
     keys = {"k1": public("EdDSA")}
-    one = TokenVerifier(GivenKeys(keys), ISSUANCE, MovableClock())
+    one = TokenVerifier(Keys(keys), ISSUANCE, MovableClock())
     first, second, third = (token(sub=name) for name in ("first", "second", "third"))
     for bearer in (first, second, first, third):
         verify(bearer, one)
@@ -408,7 +408,7 @@ def test_a_claim_of_any_type_is_accepted_or_refused(value: object, name: str) ->
 def test_a_token_that_we_mint_is_verified(tmp_path: Path) -> None:
     keys = first_start_key(tmp_path)
     bearer = minted(keys.signing, tenants=frozenset({"b", "a"}))
-    assert verify(bearer, TokenVerifier(GivenKeys(keys.public), ISSUANCE, MovableClock())) == Caller(
+    assert verify(bearer, TokenVerifier(keys, ISSUANCE, MovableClock())) == Caller(
         "admin", frozenset({"admin"}), frozenset({"a", "b"})
     )
 
@@ -418,7 +418,7 @@ def test_a_token_that_we_mint_is_good_at_once_without_leeway(tmp_path: Path) -> 
     clock = MovableClock()
     clock.move(0.999999)
     bearer = minted(keys.signing, issuance=strict, now=clock.now())
-    assert verify(bearer, TokenVerifier(GivenKeys(keys.public), strict, clock)).subject == "admin"
+    assert verify(bearer, TokenVerifier(keys, strict, clock)).subject == "admin"
 
 
 def minted(signing: object, **changed: object) -> str:
