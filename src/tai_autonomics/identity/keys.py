@@ -96,6 +96,8 @@ def provider_keys(content: bytes) -> tuple[dict[str, PyJWK], tuple[str, ...]]:
         entries = _entries_of(content)
     except _Refused as refused:
         raise InvalidSetting(f"the set {refused}") from None
+    if len(entries) > KEYS_MAX:
+        unusable.append(f"only the first {KEYS_MAX} of {len(entries)} keys are used")
     for place, entry in entries[:KEYS_MAX]:
         try:
             key = _public_of_jwk(entry)
