@@ -202,6 +202,7 @@ async def test_a_verifier_tells_a_key_that_is_unknown_from_one_that_cannot_be_ha
         (jwks(jwk(), jwk("ES256", "enc", use="enc")), {"k1"}, 0),
         (jwks(*(jwk(kid=f"k{n}") for n in range(150))), {f"k{n}" for n in range(100)}, 1),
     ],
+    ids=["of two kinds", "secret", "private", "alg", "curve", "twice", "for encryption", "too many"],
 )
 def test_what_a_provider_holds_beside_usable_keys_is_left_out(
     content: bytes, kids: Iterable[str], unusable: int
