@@ -121,6 +121,13 @@ def _parse_path(text: str) -> Path:
     return Path(text)
 
 
+def _parse_jwks_url(text: str) -> str:
+    place, query = r"(?:/[\x21\x24-\x3e\x40-\x7e]*)?", r"(?:\?[\x21\x24-\x7e]*)?"
+    if not re.fullmatch(rf"https://[A-Za-z0-9.-]+(?::[0-9]{{1,5}})?{place}{query}", text):
+        raise ValueError("is no such URL")
+    return text
+
+
 def _parse_collection(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,63}", text):
         raise ValueError("has another form")
@@ -225,6 +232,10 @@ POSTGRESQL: Final = ("postgresql://", "postgres://")
 _PATH: Final = Form("a path", _parse_path)
 _HOST: Final = _text(r"[A-Za-z0-9.:-]{1,253}", "an address or a host name")
 _NAME_OF_ISSUER: Final = _text(r"[\x21-\x7e]{1,255}", "1 to 255 printable ASCII characters without a space")
+_CLAIM: Final = _text(
+    r"[\x21-\x2e\x30-\x7e][\x21-\x7e]{0,254}|(?:/(?:[\x21-\x2e\x30-\x7d]|~[01])+){1,8}",
+    "a claim's name, or a pointer (RFC 6901) of at most 8 names, each with a slash before it",
+)
 _STORE: Final = Form(
     "sqlite:///path (sqlite:////path from the root), postgresql://user:password@host:port/database?option=value"
     " or firestore://project/database",
@@ -309,11 +320,47 @@ class Settings(Struct, frozen=True, kw_only=True):
         Path | None,
         Setting("JWT_KEYS", _PATH, None, "JWKS or PEM file that verifies tokens; unset: a key made on first start."),
     ]
+    jwt_jwks_url: Annotated[
+        str | None,
+        Setting(
+            "JWT_JWKS_URL",
+            Form("an https URL without user, password and fragment", _parse_jwks_url),
+            None,
+            "An identity provider's keys, in place of `JWT_KEYS`.",
+        ),
+    ]
+    jwt_jwks_refresh_seconds: Annotated[
+        float,
+        Setting(
+            "JWT_JWKS_REFRESH_SECONDS",
+            _seconds(10, 86_400),
+            "300",
+            "How often its keys are fetched; a key that it takes away verifies no longer than that, and a minute.",
+        ),
+    ]
+    jwt_jwks_keep_seconds: Annotated[
+        float,
+        Setting(
+            "JWT_JWKS_KEEP_SECONDS",
+            _seconds(60, 604_800),
+            "3600",
+            "While it does not answer, its keys are good for so long; then new tokens get 503 `keys_unavailable`.",
+        ),
+    ]
     jwt_issuer: Annotated[
-        str, Setting("JWT_ISSUER", _NAME_OF_ISSUER, "tai-autonomics", "`iss` of a token; required with `JWT_KEYS`.")
+        str, Setting("JWT_ISSUER", _NAME_OF_ISSUER, "tai-autonomics", "`iss` of a token; required with keys of yours.")
     ]
     jwt_audience: Annotated[
-        str, Setting("JWT_AUDIENCE", _NAME_OF_ISSUER, "tai-autonomics", "`aud` of a token; required with `JWT_KEYS`.")
+        str,
+        Setting("JWT_AUDIENCE", _NAME_OF_ISSUER, "tai-autonomics", "`aud` of a token; required with keys of yours."),
+    ]
+    jwt_subject_claim: Annotated[str, Setting("JWT_SUBJECT_CLAIM", _CLAIM, "sub", "The claim that says who calls.")]
+    jwt_roles_claim: Annotated[
+        str,
+        Setting("JWT_ROLES_CLAIM", _CLAIM, "roles", "The claim of the roles (`/realm_access/roles`: nested)."),
+    ]
+    jwt_tenants_claim: Annotated[
+        str, Setting("JWT_TENANTS_CLAIM", _CLAIM, "tenants", "The claim of the tenants that a caller reaches.")
     ]
     jwt_leeway_seconds: Annotated[
         float, Setting("JWT_LEEWAY_SECONDS", _seconds(0, 300), "30", "How far an issuer's clock may be from ours.")
@@ -707,12 +754,18 @@ def _quoted(text: str, setting: Setting) -> str:
 def _disagreements(values: Mapping[str, object], found: Mapping[str, _Found], *, dev: bool) -> list[str]:
     """What is wrong between two variables, each of which is right by itself."""
     problems = []
-    if values.get("jwt_keys") is not None:
+    given = [TABLE[field].name for field in ("jwt_keys", "jwt_jwks_url") if values.get(field) is not None]
+    if len(given) > 1:
+        problems.append("JWT_JWKS_URL: is set beside JWT_KEYS; keys come from one place: set one of them")
+    elif given:
         problems += [
-            f"{TABLE[field].name}: is not set; required with JWT_KEYS"
+            f"{TABLE[field].name}: is not set; required with {given[0]}"
             for field in ("jwt_issuer", "jwt_audience")
             if found[field].source == "default"
         ]
+    match values:
+        case {"jwt_jwks_keep_seconds": float(keep), "jwt_jwks_refresh_seconds": float(refresh)} if keep < refresh:
+            problems.append(f"JWT_JWKS_KEEP_SECONDS: {keep:g} is less than JWT_JWKS_REFRESH_SECONDS, {refresh:g}")
     match values:
         case {"lane_waiting_max": int(lane), "waiting_max": int(instance)} if lane > instance:
             problems.append(f"TAI_LANE_WAITING_MAX: {lane} is more than TAI_WAITING_MAX, {instance}")
