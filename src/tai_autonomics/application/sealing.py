@@ -1,5 +1,6 @@
 """A decision becomes a receipt, with everything that must be written in the same append."""
 
+import re
 from typing import Any, Final
 
 from msgspec import Struct
@@ -19,6 +20,7 @@ EXECUTOR: Final = "executor"
 """cause.kind of a receipt that an executor asked for; cause.by says which one."""
 SALT_BYTES: Final = 32
 ACTION_HASH_DIGITS: Final = 12
+_SEQ: Final = re.compile(r"[1-9][0-9]{0,15}", re.ASCII)
 
 
 class Submission(Struct, frozen=True, gc=False):
@@ -60,6 +62,13 @@ def action_id_after(head: Head | Receipt) -> ActionId:
     after a restore from what had followed before, so that no receiver takes one action for another.
     """
     return ActionId(f"{head.ledger}-{head.seq + 1}-{head.hash[:ACTION_HASH_DIGITS]}")
+
+
+def request_seq(action_id: str) -> int | None:
+    """The seq of the receipt that asks for the action, as its id says; None for what is no such id."""
+    _, _, rest = action_id.partition("-")
+    text, dash, _ = rest.partition("-")
+    return int(text) if dash and _SEQ.fullmatch(text) else None
 
 
 def seal_decision(

@@ -80,6 +80,7 @@ from tai_autonomics.domain.governor.states import (
     Throttled,
     TimerKind,
     action_of,
+    rule_state_of,
     stage_of,
     status_of,
 )
@@ -147,6 +148,7 @@ __all__ = [
     "reconsider",
     "refusing_until",
     "restored",
+    "rule_state_of",
     "split",
     "stage_of",
     "status_of",

@@ -16,6 +16,7 @@ from tai_autonomics.domain.entitlement import evolve as evolve_entitlement
 from tai_autonomics.domain.fleet import Reserve
 from tai_autonomics.domain.gates import Failed, Passed, entitlement_is_in_service, quota_is_available, quota_is_in_plan
 from tai_autonomics.domain.governor import (
+    ActionSettled,
     ApproveAction,
     BeginAttempt,
     CancelAction,
@@ -41,7 +42,7 @@ from tai_autonomics.domain.quota import decide as decide_quota
 from tai_autonomics.domain.tenant import governing
 from tai_autonomics.domain.tenant.asking import effective_plan, tenant_is_entitled
 from tai_autonomics.domain.tenant.commands import Command, Erase, LifecycleCommand, Restore
-from tai_autonomics.domain.tenant.decisions import Bounds, Decision, Subject, refused_by, with_plan
+from tai_autonomics.domain.tenant.decisions import Bounds, Decision, Kind, Subject, refused_by, with_plan
 from tai_autonomics.domain.tenant.events import LedgerRestored, PartErased, RestoredHead
 from tai_autonomics.domain.tenant.governing import surroundings
 from tai_autonomics.domain.tenant.state import TenantState, entitlement_of, recounted
@@ -159,7 +160,9 @@ def _erase(command: Erase, state: TenantState, plans: Plans) -> Decision:
 def _restore(command: Restore, state: TenantState, around: Surroundings, plans: Plans) -> Decision:
     said = (LedgerRestored(RestoredHead(command.seq, command.hash)), *restored(state.governor, around))
     events = with_plan(said, state, effective_plan(state, plans))
-    return Decision(Subject("ledger", command.ledger), None, None, (), Accepted(events))
+    # What it says of the action in flight is that action's result.
+    kind: Kind = "action_result" if any(isinstance(each, ActionSettled) for each in said) else "transition"
+    return Decision(Subject("ledger", command.ledger), None, None, (), Accepted(events), kind)
 
 
 def _concluded(
