@@ -25,7 +25,9 @@ from tai_autonomics.application.clock import SealingClock
 from tai_autonomics.application.corridor import Durable
 from tai_autonomics.application.freshness import Freshness
 from tai_autonomics.application.ports import Caller, Store
-from tai_autonomics.domain.governor import Stage
+from tai_autonomics.application.throttling import Throttles
+from tai_autonomics.domain.budgets import BudgetUse
+from tai_autonomics.domain.governor import Stage, Throttled, asked_more
 from tai_autonomics.domain.moments import Moment
 from tai_autonomics.domain.plans import COUNT_MAX, Plans, Quota
 from tai_autonomics.domain.quota import QuotaUse, use_at
@@ -36,6 +38,7 @@ from tai_autonomics.domain.tenant import (
     after_timers,
     check,
     effective_plan,
+    throttle_in_force,
     when_stale,
 )
 from tai_autonomics.ledger.records import Part, Receipt
@@ -51,12 +54,24 @@ class Shown(Struct, frozen=True, gc=False):
     parts: tuple[Part, ...]
 
 
+class ThrottleView(Struct, frozen=True, gc=False):
+    """At most `requests` checks and consumes in `per_seconds`, until `until`; `remaining` as this instance counts."""
+
+    requests: int
+    per_seconds: int
+    remaining: int
+    resets_at: Moment
+    until: Moment
+
+
 class CheckAnswer(Struct, frozen=True, gc=False):
     """Decisions on the state after receipt `seq`, as of `time`."""
 
     results: tuple[CheckResult, ...]
     seq: int
     time: Moment
+    throttle: ThrottleView | None = None
+    """What an action holds the tenant to, and what is left after these checks."""
     stale: bool = False
     """Whether another instance has written meanwhile cannot be said; the plan's `on_stale` was followed."""
 
@@ -135,18 +150,32 @@ class InFlightPage(Struct, frozen=True):
 class Queries:
     """Reads for callers whose rights have been checked."""
 
-    def __init__(self, store: Store, freshness: Freshness, *, clock: SealingClock, plans: Callable[[], Plans]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        freshness: Freshness,
+        *,
+        clock: SealingClock,
+        plans: Callable[[], Plans],
+        throttles: Throttles,
+    ) -> None:
         self._store, self._freshness, self._clock, self._plans = store, freshness, clock, plans
+        self._throttles = throttles
 
     async def check(self, tenant: str, checks: tuple[Check, ...]) -> CheckAnswer:
         """May this tenant do this? Raises Unavailable when its state cannot be read."""
         fresh = await self._freshness.durable(tenant)
         durable, plans = fresh.durable, self._plans()
         now = self._as_of(durable)
-        results = check(checks, durable.state, now=now, plans=plans)
+        throttle = throttle_in_force(durable.state, now)
+        counted = None if throttle is None else self._throttles.ask(tenant, throttle, now, len(checks))
+        results = check(checks, durable.state, now=now, plans=plans, counted=counted)
         if fresh.stale:
             results = when_stale(results, durable.state, now=now, plans=plans)
-        return CheckAnswer(results, durable.head.seq, now, fresh.stale)
+        left = None
+        if throttle is not None and counted is not None:
+            left = throttle_view(throttle, asked_more(counted, len(checks)))
+        return CheckAnswer(results, durable.head.seq, now, left, fresh.stale)
 
     async def tenant(self, tenant: str) -> TenantView | None:
         """None for a tenant without a ledger."""
@@ -273,6 +302,16 @@ def view(tenant: str, state: TenantState, at: AsOf, plans: Plans) -> TenantView:
         governor=governor_view(state.governor, plan, at.time),
         as_of=at,
         action=UNSET if state.governor.in_flight is None else in_flight_view(tenant, state.governor.in_flight),
+    )
+
+
+def throttle_view(throttle: Throttled, use: BudgetUse) -> ThrottleView:
+    return ThrottleView(
+        requests=throttle.requests,
+        per_seconds=throttle.per_seconds,
+        remaining=max(throttle.requests - use.used, 0),
+        resets_at=min(use.window_end, throttle.until),
+        until=throttle.until,
     )
 
 

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from tai_autonomics.application.corridor import Submission
-from tai_autonomics.application.queries import AsOf, Shown, TenantListed
+from tai_autonomics.application.queries import AsOf, Shown, TenantListed, ThrottleView
 from tai_autonomics.domain.gates import Failed, Passed
 from tai_autonomics.domain.identifiers import QuotaName, parse_entitlement_id, parse_name
 from tai_autonomics.domain.plans import COUNT_MAX
@@ -31,7 +31,15 @@ from tai_autonomics.ingress.decisions import (
 from tai_autonomics.ingress.exchange import Exchange, Reply, TurnedAway
 from tai_autonomics.ingress.front_door import FrontDoor
 from tai_autonomics.ingress.parsing import Count, IdText, KeyText, ReasonText
-from tai_autonomics.ingress.replies import Item, ReceiptBody, Sealed, ShownPart, json_reply, shown
+from tai_autonomics.ingress.replies import (
+    Item,
+    ReceiptBody,
+    Sealed,
+    ShownPart,
+    json_reply,
+    shown,
+    throttle_headers,
+)
 from tai_autonomics.ledger.records import Erased as ErasedPart
 from tai_autonomics.ledger.records import ReceiptType
 
@@ -204,6 +212,8 @@ class CheckReply(Struct, frozen=True):
     allowed: bool
     as_of: AsOf
     results: list[CheckShown]
+    throttle: ThrottleView | UnsetType = UNSET
+    """There while an action throttles the tenant: what is left after these checks, as this instance counts."""
     stale: Literal[True] | UnsetType = UNSET
 
 
@@ -237,7 +247,10 @@ async def check(exchange: Exchange, door: FrontDoor) -> Reply:
     answer = await door.queries.check(name, checks)
     results = [_check_shown(result, explain) for result in answer.results]
     allowed = all([result.allowed for result in results])  # noqa: C419  # a list is faster, and this is the hot path
-    return Reply(200, _encode(CheckReply(allowed, AsOf(answer.seq, answer.time), results, answer.stale or UNSET)))
+    throttle = answer.throttle
+    headers = () if throttle is None else throttle_headers(throttle, door.clock)
+    as_of = AsOf(answer.seq, answer.time)
+    return Reply(200, _encode(CheckReply(allowed, as_of, results, throttle or UNSET, answer.stale or UNSET)), headers)
 
 
 def _has(raw: bytes, quoted: bytes) -> bool:

@@ -23,6 +23,7 @@ from tai_autonomics.application.queries import (
     Shown,
     TenantListed,
     TenantView,
+    ThrottleView,
 )
 from tai_autonomics.domain.actions import Webhook
 from tai_autonomics.domain.entitlement import EntitlementVerified
@@ -150,7 +151,7 @@ class MemoryCorridor:
         evidence = (refusal or {}).get("evidence", {"state": "none"})
         gates = [
             {
-                "gate": "quota_is_available" if refusal else "entitlement_is_in_service",
+                "gate": refusal.get("gate", "quota_is_available") if refusal else "entitlement_is_in_service",
                 "passed": refusal is None,
                 "evidence": evidence,
             }
@@ -206,6 +207,7 @@ class MemoryQueries:
         self.raise_with: BaseException | None = None
         self.hold: asyncio.Event | None = None
         self.allowed = True
+        self.throttle: ThrottleView | None = None
         self.gate: Passed | Failed = Passed(
             "entitlement_is_in_service", {"entitlements_in_service": 1, "plan": "professional"}
         )
@@ -219,7 +221,7 @@ class MemoryQueries:
         limits = {"api_calls": Limit(100, 3, 97, Moment("2026-11-25T00:00:00.000000Z")), "seats": Limit(None, 1, None)}
         reason = None if self.allowed else "entitlement_inactive"
         result = CheckResult(self.allowed, reason, limits, (self.gate,))
-        return CheckAnswer(tuple(result for _ in checks), 7, MOMENT)
+        return CheckAnswer(tuple(result for _ in checks), 7, MOMENT, self.throttle)
 
     async def tenant(self, tenant: str) -> TenantView | None:
         if tenant not in self.corridor.ledgers:

@@ -17,6 +17,7 @@ settled, every rule is asked once. Nothing is dropped.
     ├── refusing       what stops the rules, and what lets them go on
     └── refusals       why not, and what the caller can do
     evolving        what each event leaves
+    throttling      what is left of a throttle in its present window
     commands, events, states, signals: the words
 """
 
@@ -84,6 +85,7 @@ from tai_autonomics.domain.governor.states import (
     stage_of,
     status_of,
 )
+from tai_autonomics.domain.governor.throttling import asked_more, throttle_use
 
 __all__ = [
     "INITIAL_STATE",
@@ -139,6 +141,7 @@ __all__ = [
     "WindowSeen",
     "WouldHaveActed",
     "action_of",
+    "asked_more",
     "budget_use",
     "decide",
     "elapse",
@@ -153,4 +156,5 @@ __all__ = [
     "stage_of",
     "status_of",
     "text_of",
+    "throttle_use",
 ]
