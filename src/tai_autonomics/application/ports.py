@@ -304,6 +304,10 @@ class Observer(Protocol):
         """A store's head is behind what this instance saw durable: the alert ledger_went_back."""
         ...
 
+    def signals_refused(self, reason: str, count: int) -> None:
+        """Signals are gone: a durable receipt refuses them, or what met their tenant left them without one."""
+        ...
+
     def attempted(self, type: str, outcome: str, seconds: float) -> None:
         """One attempt of an action ended, or none could be made; `type` is the action's."""
         ...

@@ -118,6 +118,9 @@ class Witness:
     def went_back(self, tenant: str) -> None:
         self._note("went_back", tenant)
 
+    def signals_refused(self, reason: str, count: int) -> None:
+        self._note("signals_refused", reason, count)
+
     def attempted(self, type: str, outcome: str, seconds: float) -> None:
         self._note("attempted", type, outcome)
 

@@ -282,9 +282,13 @@ class Ear:
     def __init__(self) -> None:
         self.requests: list[Answered] = []
         self.failures: list[tuple[str, BaseException]] = []
+        self.refused: list[tuple[str, int]] = []
 
     def answered(self, request: Answered) -> None:
         self.requests.append(request)
+
+    def signals_refused(self, reason: str, count: int) -> None:
+        self.refused.append((reason, count))
 
     def failed(self, what: str, error: BaseException) -> None:
         self.failures.append((what, error))
