@@ -87,6 +87,8 @@ class Callers:
             type = item.sealed.receipt.type  # noqa: A001
             self._observer.sealed(type)
             self._observer.decided(item.command, type, item.sealed.reason)
+            for reason, count in item.sealed.signals_refused.items():
+                self._observer.signals_refused(reason, count)
 
     def replay(self, lane: Lane, pending: Pending, receipt: Receipt) -> None:
         """Answer with a receipt that the ledger holds, if it is of the same request."""

@@ -82,6 +82,18 @@ class Store(Protocol):
         """One batched read; a tenant without a ledger is absent."""
         ...
 
+    async def action_receipts(self, tenant: str, after: int, limit: int) -> tuple[Receipt, ...]:
+        """Receipts of what became of actions (`concerns_action`) with seq > after, in order, at most `limit`."""
+        ...
+
+    async def action_receipts_before(self, tenant: str, before: int, limit: int) -> tuple[Receipt, ...]:
+        """The same with seq < before, the newest first."""
+        ...
+
+    async def with_due(self, kind: str, after: str, limit: int) -> tuple[str, ...]:
+        """Tenants with a due row of the kind, each once, in the order of their bytes, those greater than `after`."""
+        ...
+
     async def parts(self, tenant: str, first: int, last: int) -> tuple[Part, ...]:
         """The parts of receipts first..last that still exist, in order of (seq, name)."""
         ...
@@ -290,6 +302,10 @@ class Observer(Protocol):
 
     def went_back(self, tenant: str) -> None:
         """A store's head is behind what this instance saw durable: the alert ledger_went_back."""
+        ...
+
+    def signals_refused(self, reason: str, count: int) -> None:
+        """Signals are gone: a durable receipt refuses them, or what met their tenant left them without one."""
         ...
 
     def attempted(self, type: str, outcome: str, seconds: float) -> None:

@@ -19,7 +19,14 @@ from tai_autonomics.domain.governor import Observe, SignalObserved, SignalRefuse
 from tai_autonomics.domain.identifiers import MetricName, parse_name, parse_tenant_id
 from tai_autonomics.errors import Malformed
 from tai_autonomics.ingress import parsing, strict_json
-from tai_autonomics.ingress.decisions import admit, count_more, decide, own_command_id, reply_with, submission_of
+from tai_autonomics.ingress.decisions import (
+    count_more,
+    decide,
+    own_command_id,
+    reply_with,
+    submission_of,
+    tenant_of,
+)
 from tai_autonomics.ingress.exchange import Exchange, Reply
 from tai_autonomics.ingress.front_door import FrontDoor
 from tai_autonomics.ingress.parsing import IdText, KeyText, TimeText
@@ -181,8 +188,7 @@ def _detail_of(event: SignalRefused) -> str:
 
 async def serve(exchange: Exchange, door: FrontDoor) -> Reply:
     """One command, one key, one receipt."""
-    tenant = parse_tenant_id(exchange.parameters["tenant"])
-    admit(exchange, tenant)
+    tenant = tenant_of(exchange)
     raw = await exchange.body(door.limits.body_bytes_max)
     signals, given = _asked(raw, door.limits.items_max)
     strict_json.parse(raw)

@@ -33,6 +33,13 @@ class Receipt(Struct, frozen=True, gc=False):
     body: bytes
 
 
+def concerns_action(receipt: Receipt) -> bool:
+    """Whether it says what became of an action: an approval, an attempt, a result. Every store has an index of them."""
+    if receipt.type == "transition":
+        return receipt.subject_kind == "action"
+    return receipt.type != "refusal"
+
+
 class Part(Struct, frozen=True, gc=False):
     """An erasable part: `text` is kept as received, and the receipt commits to it with `salt` (32 bytes)."""
 

@@ -82,7 +82,7 @@ async def test_every_field_that_is_stored_is_exempt_or_queried(monkeypatch: pyte
     project = firestore.new_project()
     store = await firestore.open_store(project)
     part = Part(1, "metadata", SALT, b"{}")
-    first = receipt("acme", parts=[part])
+    first = receipt("acme", type="action_result", parts=[part])
     due = Due("entitlement/ent_1", "expire", moment(1), b"{}")
     await send(
         store,

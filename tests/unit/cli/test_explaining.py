@@ -31,6 +31,7 @@ from tai_autonomics.domain.gates import (
     plan_includes_feature,
     quota_is_available,
     quota_is_in_plan,
+    rate_is_within_throttle,
     some_entitlement_is_in_service,
 )
 from tai_autonomics.domain.governor import (
@@ -42,6 +43,7 @@ from tai_autonomics.domain.governor import (
     Refusing,
     ReportResult,
     Stage,
+    Throttled,
 )
 from tai_autonomics.domain.governor import Status as GovernorStatus
 from tai_autonomics.domain.governor.events import SignalReason, Withheld
@@ -160,6 +162,8 @@ GATES: list[Passed | Failed] = [
     governor_is_not_refusing(GovernorState()),
     governor_is_not_refusing(GovernorState(refusing={"budget": Refusing(NOW, after(60)), "pause": Refusing(NOW)})),
     governor_is_not_refusing(GovernorState(refusing={"budget": Refusing(NOW, after(60))})),
+    rate_is_within_throttle(Throttled(10, 60, after(1), ACTION), USE),
+    rate_is_within_throttle(Throttled(4, 60, after(7_200), ACTION), USE),
     action_is_within_budget(USE),
     action_is_within_budget(msgspec.structs.replace(USE, used=5)),
 ]

@@ -71,7 +71,6 @@ from tai_autonomics.domain.rules import Approval
 from tai_autonomics.domain.tenant import (
     INITIAL_STATE,
     Bounds,
-    Check,
     Command,
     EffectivePlanChanged,
     Erase,
@@ -87,11 +86,11 @@ from tai_autonomics.domain.tenant import (
     Timer,
     TimerCommand,
     after_timers,
-    check,
     due_of,
     effective_plan,
     next_timer,
     subject_of,
+    throttle_in_force,
 )
 from tai_autonomics.domain.tenant.timers import TIMER_KINDS
 
@@ -345,8 +344,8 @@ def test_a_check_sees_entitlements_as_of_now_and_leaves_the_governors_timers_to_
     assert later.entitlements[ENT].status == "expired"
     assert list(later.timers) == ["governor/throttle_end"]
     assert later.due == LATER
-    assert check((Check(),), throttled.state, now=NOW, plans=plans())[0].throttle == Throttled(1, 1, LATER, ACTION)
-    assert check((Check(),), throttled.state, now=LATER, plans=plans())[0].throttle is None
+    assert throttle_in_force(throttled.state, NOW) == Throttled(1, 1, LATER, ACTION)
+    assert throttle_in_force(throttled.state, LATER) is None
 
 
 def test_no_timer_is_next_before_its_time() -> None:

@@ -92,7 +92,7 @@ def test_what_is_sealed_is_within_the_profile() -> None:
 
 
 @pytest.mark.parametrize(
-    "reason", ["quota_exceeded", "action_budget_exhausted", "governor_refusing", "compliance_closed"]
+    "reason", ["quota_exceeded", "rate_limited", "action_budget_exhausted", "governor_refusing", "compliance_closed"]
 )
 def test_a_refusal_that_time_cures_leaves_its_id_free_unless_pubsub_acknowledged_it(reason: str) -> None:
     assert reason in UNCLAIMED_REASONS
@@ -111,8 +111,8 @@ def test_only_a_refusal_leaves_an_id_free() -> None:
     assert claims_id(type="action_result", reason="action_budget_exhausted", source="api")
 
 
-def test_only_four_reasons_leave_an_id_free() -> None:
-    assert len(UNCLAIMED_REASONS) == 4
+def test_only_five_reasons_leave_an_id_free() -> None:
+    assert len(UNCLAIMED_REASONS) == 5
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,17 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
-from tai_autonomics.ledger.records import Due, Erasure, Head, Part, Quarantined, Receipt, ReceiptType, Snapshot
+from tai_autonomics.ledger.records import (
+    Due,
+    Erasure,
+    Head,
+    Part,
+    Quarantined,
+    Receipt,
+    ReceiptType,
+    Snapshot,
+    concerns_action,
+)
 
 FORMAT: Final = 1
 """Of the documents; a release that does not know it stops at the start."""
@@ -124,12 +134,14 @@ def segment(receipts: Sequence[Receipt]) -> Content:
         (r.ledger, r.hash, r.time, r.type, r.subject_kind, r.subject_id, r.command_id, r.claims, r.body)
         for r in receipts
     ]
-    return {
+    content: Content = {
         "tenant": receipts[0].tenant,
         "first": receipts[0].seq,
         "last": receipts[-1].seq,
         "receipts": msgspec.msgpack.encode(rows),
     }
+    # A segment without the field is in no index of it, and costs nothing there.
+    return {**content, "actions": True} if any(map(concerns_action, receipts)) else content
 
 
 def receipts_in(content: Mapping[str, Any]) -> list[Receipt]:

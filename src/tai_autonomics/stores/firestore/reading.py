@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from tai_autonomics.ledger.records import Erased, Head, Ledger, Part, Receipt, Snapshot
+from tai_autonomics.ledger.records import Erased, Head, Ledger, Part, Receipt, Snapshot, concerns_action
 from tai_autonomics.stores.firestore import documents, queries
 from tai_autonomics.stores.firestore.engine import Engine, Found
 
@@ -82,6 +82,28 @@ async def receipts(
     return tuple(found if limit is None else found[:limit])
 
 
+async def action_receipts(
+    engine: Engine, tenant: str, seq: int, limit: int, *, newest_first: bool
+) -> tuple[Receipt, ...]:
+    """Those that concern actions, after the seq, or before it. Costs the segments of the appends that hold them."""
+    query = queries.ACTION_SEGMENTS_BEFORE if newest_first else queries.ACTION_SEGMENTS
+    found: list[Receipt] = []
+    reached, page = seq, FIRST_PAGE_SEGMENTS
+    while len(found) < limit:
+        segments = await engine.query(query, tenant, True, reached, limit=page)
+        for segment in segments:
+            held = documents.receipts_in(segment.content)
+            wanted = [
+                one for one in held if concerns_action(one) and (one.seq < seq if newest_first else one.seq > seq)
+            ]
+            found.extend(reversed(wanted) if newest_first else wanted)
+        if len(segments) < page:
+            break
+        reached = segments[-1].content["first" if newest_first else "last"]
+        page = _next_page(segments, None)
+    return tuple(found[:limit])
+
+
 def _next_page(segments: Sequence[Found], wanted: int | None) -> int:
     """How many segments like these hold what is wanted, and are not too large together."""
     size = sum(len(segment.content["receipts"]) for segment in segments)
@@ -136,6 +158,19 @@ async def tenants(engine: Engine, after: str, limit: int) -> tuple[str, ...]:
     # The engine orders strings by their bytes in UTF-8.
     found = await engine.query(queries.TENANTS, after, limit=limit)
     return tuple(one.content["tenant"] for one in found)
+
+
+async def with_due(engine: Engine, kind: str, after: str, limit: int) -> tuple[str, ...]:
+    """Each once, though a tenant may have more rows of the kind: costs a document a row."""
+    found: list[str] = []
+    while len(found) < limit:
+        rows = await engine.query(queries.WITH_DUE, kind, after, limit=limit)
+        found.extend(dict.fromkeys(one.content["tenant"] for one in rows))
+        if len(rows) < limit:
+            break
+        # Of the last one there may be rows beyond this page, which the next passes over.
+        after = found[-1]
+    return tuple(found[:limit])
 
 
 async def parts(engine: Engine, tenant: str, first: int, last: int) -> tuple[Part, ...]:

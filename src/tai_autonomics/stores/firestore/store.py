@@ -175,6 +175,15 @@ class FirestoreStore:
     async def heads(self, tenants: Sequence[str]) -> dict[str, Head]:
         return await reading.heads(self._engine, tenants)
 
+    async def action_receipts(self, tenant: str, after: int, limit: int) -> tuple[Receipt, ...]:
+        return await reading.action_receipts(self._engine, tenant, after, limit, newest_first=False)
+
+    async def action_receipts_before(self, tenant: str, before: int, limit: int) -> tuple[Receipt, ...]:
+        return await reading.action_receipts(self._engine, tenant, before, limit, newest_first=True)
+
+    async def with_due(self, kind: str, after: str, limit: int) -> tuple[str, ...]:
+        return await reading.with_due(self._engine, kind, after, limit)
+
     async def parts(self, tenant: str, first: int, last: int) -> tuple[Part, ...]:
         return await reading.parts(self._engine, tenant, first, last)
 

@@ -50,6 +50,14 @@ async def filtered(
     return await receipts_of(await ask(connection, sql.SELECT_RECEIPTS_FILTERED, asked))
 
 
+async def action_receipts(connection: Connection, tenant: str, after: int, limit: int) -> tuple[Receipt, ...]:
+    return await receipts_of(await ask(connection, sql.SELECT_ACTION_RECEIPTS, (tenant, after, limit)))
+
+
+async def action_receipts_before(connection: Connection, tenant: str, before: int, limit: int) -> tuple[Receipt, ...]:
+    return await receipts_of(await ask(connection, sql.SELECT_ACTION_RECEIPTS_BEFORE, (tenant, before, limit)))
+
+
 async def receipt(connection: Connection, tenant: str, seq: int) -> Receipt | None:
     row = await (await ask(connection, sql.SELECT_RECEIPT, (tenant, seq))).fetchone()
     return None if row is None else Receipt(*row)
@@ -70,6 +78,11 @@ async def heads_of(cursor: AsyncCursor[Any]) -> dict[str, Head]:
 
 async def tenants(connection: Connection, after: str, limit: int) -> tuple[str, ...]:
     rows = await (await ask(connection, sql.SELECT_TENANTS, (after, limit))).fetchall()
+    return tuple(tenant for (tenant,) in rows)
+
+
+async def with_due(connection: Connection, kind: str, after: str, limit: int) -> tuple[str, ...]:
+    rows = await (await ask(connection, sql.SELECT_WITH_DUE, (kind, after, limit))).fetchall()
     return tuple(tenant for (tenant,) in rows)
 
 

@@ -126,6 +126,20 @@ SELECT_RECEIPTS_FILTERED: Final = """
         AND (%(subject_id)b::text IS NULL OR subject_id = %(subject_id)b::text)
     ORDER BY seq LIMIT %(limit)b::bigint
 """
+SELECT_ACTION_RECEIPTS: Final = """
+    SELECT tenant, ledger, seq, hash, time, type, subject_kind, subject_id, command_id, claims, body
+    FROM tai.receipts
+    WHERE tenant = %b::text AND seq > %b::bigint
+        AND (type = 'action_attempt' OR type = 'action_result' OR (type = 'transition' AND subject_kind = 'action'))
+    ORDER BY seq LIMIT %b::bigint
+"""
+SELECT_ACTION_RECEIPTS_BEFORE: Final = """
+    SELECT tenant, ledger, seq, hash, time, type, subject_kind, subject_id, command_id, claims, body
+    FROM tai.receipts
+    WHERE tenant = %b::text AND seq < %b::bigint
+        AND (type = 'action_attempt' OR type = 'action_result' OR (type = 'transition' AND subject_kind = 'action'))
+    ORDER BY seq DESC LIMIT %b::bigint
+"""
 SELECT_RECEIPT: Final = """
     SELECT tenant, ledger, seq, hash, time, type, subject_kind, subject_id, command_id, claims, body
     FROM tai.receipts WHERE tenant = %b::text AND seq = %b::bigint
@@ -139,6 +153,9 @@ SELECT_HEADS: Final = """
 """
 SELECT_TENANTS: Final = """
     SELECT tenant FROM tai.heads WHERE tenant > %b::text AND seq > 0 ORDER BY tenant LIMIT %b::bigint
+"""
+SELECT_WITH_DUE: Final = """
+    SELECT DISTINCT tenant FROM tai.due WHERE kind = %b::text AND tenant > %b::text ORDER BY tenant LIMIT %b::bigint
 """
 SELECT_PARTS: Final = """
     SELECT seq, name, salt, text FROM tai.parts

@@ -163,6 +163,17 @@ class PostgresStore:
     async def heads(self, tenants: Sequence[str]) -> dict[str, Head]:
         return await self._read(lambda connection: reading.heads(connection, tenants))
 
+    async def action_receipts(self, tenant: str, after: int, limit: int) -> tuple[Receipt, ...]:
+        return await self._read_of(tenant, lambda connection: reading.action_receipts(connection, tenant, after, limit))
+
+    async def action_receipts_before(self, tenant: str, before: int, limit: int) -> tuple[Receipt, ...]:
+        return await self._read_of(
+            tenant, lambda connection: reading.action_receipts_before(connection, tenant, before, limit)
+        )
+
+    async def with_due(self, kind: str, after: str, limit: int) -> tuple[str, ...]:
+        return await self._read(lambda connection: reading.with_due(connection, kind, after, limit))
+
     async def parts(self, tenant: str, first: int, last: int) -> tuple[Part, ...]:
         return await self._read_of(tenant, lambda connection: reading.parts(connection, tenant, first, last))
 

@@ -42,6 +42,15 @@ def filtered(
     return tuple(map(_receipt, connection.execute(sql.SELECT_RECEIPTS_FILTERED, asked).fetchall()))
 
 
+def action_receipts(connection: Connection, tenant: str, after: int, limit: int) -> tuple[Receipt, ...]:
+    return tuple(map(_receipt, connection.execute(sql.SELECT_ACTION_RECEIPTS, (tenant, after, limit)).fetchall()))
+
+
+def action_receipts_before(connection: Connection, tenant: str, before: int, limit: int) -> tuple[Receipt, ...]:
+    rows = connection.execute(sql.SELECT_ACTION_RECEIPTS_BEFORE, (tenant, before, limit)).fetchall()
+    return tuple(map(_receipt, rows))
+
+
 def receipt(connection: Connection, tenant: str, seq: int) -> Receipt | None:
     row = connection.execute(sql.SELECT_RECEIPT, (tenant, seq)).fetchone()
     return None if row is None else _receipt(row)
@@ -68,6 +77,11 @@ def heads(connection: Connection, tenants: Iterable[str]) -> dict[str, Head]:
 
 def tenants(connection: Connection, after: str, limit: int) -> tuple[str, ...]:
     rows = connection.execute(sql.SELECT_TENANTS, {"after": after, "limit": limit}).fetchall()
+    return tuple(tenant for (tenant,) in rows)
+
+
+def with_due(connection: Connection, kind: str, after: str, limit: int) -> tuple[str, ...]:
+    rows = connection.execute(sql.SELECT_WITH_DUE, (kind, after, limit)).fetchall()
     return tuple(tenant for (tenant,) in rows)
 
 

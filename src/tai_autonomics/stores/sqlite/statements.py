@@ -87,6 +87,20 @@ SELECT_RECEIPTS_FILTERED: Final = """
         AND (:subject_id IS NULL OR subject_id = :subject_id)
     ORDER BY seq LIMIT :limit
 """
+SELECT_ACTION_RECEIPTS: Final = """
+    SELECT tenant, ledger, seq, hash, time, type, subject_kind, subject_id, command_id, claims, body
+    FROM receipts
+    WHERE tenant = ? AND seq > ?
+        AND (type = 'action_attempt' OR type = 'action_result' OR (type = 'transition' AND subject_kind = 'action'))
+    ORDER BY seq LIMIT ?
+"""
+SELECT_ACTION_RECEIPTS_BEFORE: Final = """
+    SELECT tenant, ledger, seq, hash, time, type, subject_kind, subject_id, command_id, claims, body
+    FROM receipts
+    WHERE tenant = ? AND seq < ?
+        AND (type = 'action_attempt' OR type = 'action_result' OR (type = 'transition' AND subject_kind = 'action'))
+    ORDER BY seq DESC LIMIT ?
+"""
 SELECT_RECEIPT: Final = """
     SELECT tenant, ledger, seq, hash, time, type, subject_kind, subject_id, command_id, claims, body
     FROM receipts WHERE tenant = ? AND seq = ?
@@ -136,6 +150,7 @@ SELECT_PARTS: Final = """
 """
 SELECT_NEWEST_TIME: Final = "SELECT time FROM receipts ORDER BY id DESC LIMIT 1"
 
+SELECT_WITH_DUE: Final = "SELECT DISTINCT tenant FROM due WHERE kind = ? AND tenant > ? ORDER BY tenant LIMIT ?"
 EXISTS_READY: Final = "SELECT EXISTS (SELECT 1 FROM due WHERE ready <= ?)"
 SELECT_READY: Final = """
     SELECT id, tenant, subject, kind, due, payload, attempts FROM due WHERE ready <= ? ORDER BY ready, id LIMIT ?

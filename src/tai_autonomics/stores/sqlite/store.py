@@ -146,6 +146,15 @@ class SQLiteStore:
     async def heads(self, tenants: Sequence[str]) -> dict[str, Head]:
         return await self._read(partial(reading.heads, tenants=tenants))
 
+    async def action_receipts(self, tenant: str, after: int, limit: int) -> tuple[Receipt, ...]:
+        return await self._read(partial(reading.action_receipts, tenant=tenant, after=after, limit=limit))
+
+    async def action_receipts_before(self, tenant: str, before: int, limit: int) -> tuple[Receipt, ...]:
+        return await self._read(partial(reading.action_receipts_before, tenant=tenant, before=before, limit=limit))
+
+    async def with_due(self, kind: str, after: str, limit: int) -> tuple[str, ...]:
+        return await self._read(partial(reading.with_due, kind=kind, after=after, limit=limit))
+
     async def parts(self, tenant: str, first: int, last: int) -> tuple[Part, ...]:
         return await self._read(partial(reading.parts, tenant=tenant, first=first, last=last))
 

@@ -416,7 +416,7 @@ def test_after_a_restore_nobody_knows_of_the_action_in_flight_and_the_governor_i
 
 def test_after_a_restore_an_attempt_under_way_is_lost() -> None:
     restored = attempted(requested(Publish("topic"))).when(RESTORE)
-    assert restored.decision.kind == "transition"
+    assert restored.decision.kind == "action_result"
     assert [type(event) for event in restored.events] == [
         LedgerRestored,
         AttemptEnded,
