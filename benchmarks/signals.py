@@ -116,6 +116,22 @@ class Pushes(Stream):
         return super().is_good(reply) and b'"quarantined"' not in reply and b"/problems/" not in reply
 
 
+def _probe(chosen: argparse.Namespace) -> Stream:
+    return Stream(cycle([HEALTH]), rate=HEALTH_PER_SECOND, seconds=chosen.seconds, connections=4, port=chosen.port)
+
+
+def _pushes(chosen: argparse.Namespace) -> Pushes:
+    requests = push.calm_requests(
+        TenantsFile(chosen.tenants, 0).drawn(str(chosen.first)),
+        chosen.token_file.read_text().strip(),
+        signals=SIGNALS_EACH,
+        tenants_each=chosen.tenants_each,
+        first=chosen.first,
+    )
+    rate = SIGNALS_PER_SECOND / SIGNALS_EACH
+    return Pushes(requests, rate=rate, seconds=chosen.seconds, connections=CONNECTIONS, port=chosen.port)
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--port", type=int, required=True)
@@ -126,26 +142,11 @@ def main() -> None:
     options.add_argument("--tenants-each", type=int, required=True)
     options.add_argument("--seconds", type=int, required=True)
     chosen = options.parse_args()
-    drawn = TenantsFile(chosen.tenants, 0).drawn(str(chosen.first))
-    messages = Pushes(
-        push.calm_requests(
-            drawn,
-            chosen.token_file.read_text().strip(),
-            signals=SIGNALS_EACH,
-            tenants_each=chosen.tenants_each,
-            first=chosen.first,
-        ),
-        rate=SIGNALS_PER_SECOND / SIGNALS_EACH,
-        seconds=chosen.seconds,
-        connections=CONNECTIONS,
-        port=chosen.port,
-    )
     gc.disable()
-    before, during = (
-        Stream(cycle([HEALTH]), rate=HEALTH_PER_SECOND, seconds=chosen.seconds, connections=4, port=chosen.port)
-        for _ in range(2)
-    )
+    before = _probe(chosen)
     quiet = drive([before], chosen.seconds)
+    # Connected only now: the service closes connections that rest.
+    during, messages = _probe(chosen), _pushes(chosen)
     server = Server(chosen.port, chosen.pid, chosen.token_file.parent, 0.0)
     used = server.cpu_seconds()
     loud = drive([during, messages], chosen.seconds)
