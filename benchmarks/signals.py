@@ -33,7 +33,6 @@ SIGNALS_EACH: Final = 100
 TENANTS: Final = 1_000
 TENANTS_EACH: Final = (1, 10, 100)
 HEALTH_PER_SECOND: Final = 100.0
-SECONDS_FACTOR: Final = 3
 CONNECTIONS: Final = 64
 """As many pushes are under way at most."""
 FIRST: Final = 1_000_000
@@ -88,7 +87,7 @@ def _round(tenants: TenantsFile, size: Size, *, tenants_each: int) -> Health:
             prime(server, tenants)
             load = partial(_load, server, tenants, tenants_each)
             load(seconds=size.warm_up_seconds, first=0)
-            return load(seconds=size.seconds * SECONDS_FACTOR, first=FIRST)
+            return load(seconds=size.seconds, first=FIRST)
 
 
 def _load(server: Server, tenants: TenantsFile, tenants_each: int, *, seconds: int, first: int) -> Health:
