@@ -618,17 +618,21 @@ class Settings(Struct, frozen=True, kw_only=True):
         dev: bool = False,
         dotenv: Path | None = None,
         overrides: Mapping[str, str] | None = None,
+        serving: bool = False,
     ) -> "Loaded":
         """
         The settings in force; `dotenv` is read in dev alone and need not exist, `overrides` are the command line's.
 
-        Raises InvalidSetting that names every wrong variable, with its problem and the allowed form.
+        `serving` asks for what a service needs besides: where others reach it, nothing is made up. Raises
+        InvalidSetting that names every wrong variable, with its problem and the allowed form.
         """
         written = _read_dotenv(dotenv) if dev and dotenv is not None else {}
         layers = {"command line": overrides or {}, "environment": environ, ".env": written}
         found = {field: _find(setting, layers, dev=dev) for field, setting in TABLE.items()}
         values, problems = _parse(found)
         problems += _disagreements(values, found, dev=dev)
+        if serving:
+            problems += _missing_to_serve(values, found, on_cloud_run=bool(environ.get("K_SERVICE")))
         if problems:
             raise InvalidSetting("\n".join(problems))
         sources = {TABLE[field].name: one.source for field, one in found.items()}
@@ -777,6 +781,29 @@ def _disagreements(values: Mapping[str, object], found: Mapping[str, _Found], *,
     return problems
 
 
+def _missing_to_serve(values: Mapping[str, object], found: Mapping[str, _Found], *, on_cloud_run: bool) -> list[str]:
+    """On Cloud Run (which sets K_SERVICE) a disk is memory; instances of a shared store verify by the same keys."""
+    url = values.get("store_url")
+    if not isinstance(url, str):
+        return []
+    if url.startswith("sqlite://"):
+        lost = (
+            "STORE_URL: an embedded store is lost with its instance on Cloud Run (K_SERVICE is set);"
+            " allowed here: the URL of a shared store, postgresql://… or firestore://project/database"
+        )
+        return [lost] if on_cloud_run else []
+    if any(found[field].text is not None for field in ("jwt_keys", "jwt_jwks_url")):
+        return []
+    return [
+        "JWT_KEYS or JWT_JWKS_URL: neither is set; on a shared store every instance verifies tokens by the same keys",
+        *(
+            f"{TABLE[field].name}: is not set; required with the keys"
+            for field in ("jwt_issuer", "jwt_audience")
+            if found[field].source == "default"
+        ),
+    ]
+
+
 def _firestore_disagreements(values: Mapping[str, object]) -> list[str]:
     url = values.get("store_url")
     if not isinstance(url, str) or not url.startswith(FIRESTORE):
@@ -843,12 +870,3 @@ def firestore_place(settings: Settings) -> tuple[str, str]:
     project = project or settings.gcp_project_id
     assert project is not None, "load refuses a URL without a project where there is none"
     return project, database or settings.firestore_database or "(default)"
-
-
-def require_a_disk_that_lasts(settings: Settings, environ: Mapping[str, str]) -> None:
-    """Raises InvalidSetting on Cloud Run (which sets K_SERVICE) with an embedded store: its disk is memory."""
-    if environ.get("K_SERVICE") and settings.store_url.startswith("sqlite://"):
-        raise InvalidSetting(
-            "STORE_URL: an embedded store is lost with its instance on Cloud Run (K_SERVICE is set);"
-            " allowed here: the URL of a shared store, postgresql://… or firestore://project/database"
-        )

@@ -58,7 +58,7 @@ def doctor(
     """Check configuration, versions, directory, keys, plans, store, clock and port; says yes, no or ?, and why."""
     findings = [python_is_new_enough()]
     try:
-        loaded = load_settings(store=store, data_dir=data_dir, dev=dev)
+        loaded = load_settings(store=store, data_dir=data_dir, dev=dev, serving=True)
     except InvalidSetting as error:
         findings += [Finding("configuration", ExitStatus.CONFIGURATION, line) for line in str(error).splitlines()]
     else:
