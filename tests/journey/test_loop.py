@@ -146,6 +146,17 @@ async def test_a_receiver_that_fails_opens_the_breaker_and_resume_closes_it(tmp_
                 assert resumed.status_code == 200, resumed.text
                 receiver.answer = status(204)
                 await until_told(house, client, lambda: breakers(house, "ActionSettled")[-1]["result"] == "succeeded")
+                listed = (await client.get("/v1/tenants/acme/actions?state=failed&limit=2")).json()
+                rest = (await client.get(f"/v1/tenants/acme/actions?state=failed&cursor={listed['next']}")).json()
+                ids = [each["action_id"] for each in (*listed["items"], *rest["items"])]
+                assert ids == [each["action_id"] for each in settled[::-1]]
+                shown = (await client.get(f"/v1/tenants/acme/actions/{ids[0]}")).json()
+                assert [each["event"]["type"] for each in shown["history"]] == [
+                    "ActionRequested",
+                    "ActionAttempted",
+                    "AttemptEnded",
+                    "ActionSettled",
+                ]
     assert len(receiver.requests) == 4
 
 

@@ -189,8 +189,8 @@ def governor_view(governor: GovernorState, plan: Plan | None, now: Moment) -> Go
         failures=governor.failures,
         since=_since(governor),
         failures_max=governance.failures_max,
-        budget=None if used is None else _budget_view(used),
-        shadowed=None if shadowed is None or not shadowed.used else _budget_view(shadowed),
+        budget=None if used is None else budget_view(used),
+        shadowed=None if shadowed is None or not shadowed.used else budget_view(shadowed),
         throttle=throttle if throttle is not None and now < throttle.until else None,
     )
 
@@ -219,7 +219,7 @@ def _rules(governor: GovernorState, governance: Governance, now: Moment) -> tupl
     )
 
 
-def _budget_view(use: BudgetUse) -> BudgetView:
+def budget_view(use: BudgetUse) -> BudgetView:
     return BudgetView(use.used, use.max, use.per_seconds, use.window_start, use.window_end)
 
 

@@ -13,9 +13,11 @@ from tai_autonomics.application.actions import (
     STAGES,
     ActionShown,
     ActionView,
+    BudgetView,
     GovernorView,
     State,
     action_shown,
+    budget_view,
     due_kinds,
     governor_view,
     in_flight_view,
@@ -26,8 +28,11 @@ from tai_autonomics.application.corridor import Durable
 from tai_autonomics.application.freshness import Freshness
 from tai_autonomics.application.ports import Caller, Store
 from tai_autonomics.application.throttling import Throttles
+from tai_autonomics.domain.actions import ActionType
 from tai_autonomics.domain.budgets import BudgetUse
+from tai_autonomics.domain.budgets import use_at as budget_use_at
 from tai_autonomics.domain.governor import Stage, Throttled, asked_more
+from tai_autonomics.domain.identifiers import FLEET
 from tai_autonomics.domain.moments import Moment
 from tai_autonomics.domain.plans import COUNT_MAX, Plans, Quota
 from tai_autonomics.domain.quota import QuotaUse, use_at
@@ -120,6 +125,8 @@ class TenantView(Struct, frozen=True, gc=False):
     as_of: AsOf
     action: ActionView | UnsetType = UNSET
     """The one in flight."""
+    fleet: dict[ActionType, BudgetView] | UnsetType = UNSET
+    """Of the fleet alone: what all tenants together have used of each type's budget."""
     stale: Literal[True] | UnsetType = UNSET
     """There, and true, where the store could not be asked for a newer state."""
 
@@ -301,8 +308,16 @@ def view(tenant: str, state: TenantState, at: AsOf, plans: Plans) -> TenantView:
         quotas=tuple(quota_view(quota, state.quotas.get(quota.name), at.time) for quota in quotas),
         governor=governor_view(state.governor, plan, at.time),
         as_of=at,
+        fleet=_fleet(state, at.time, plans) if tenant == FLEET else UNSET,
         action=UNSET if state.governor.in_flight is None else in_flight_view(tenant, state.governor.in_flight),
     )
+
+
+def _fleet(state: TenantState, now: Moment, plans: Plans) -> dict[ActionType, BudgetView]:
+    return {
+        bounded: budget_view(budget_use_at(now, budget, state.fleet.get(bounded)))
+        for bounded, budget in plans.fleet.items()
+    }
 
 
 def throttle_view(throttle: Throttled, use: BudgetUse) -> ThrottleView:

@@ -15,8 +15,7 @@ from tai_autonomics.cli.output import Output, counted, rate
 from tai_autonomics.cli.progress import progress
 from tai_autonomics.cli.statuses import EPILOG, ExitStatus
 from tai_autonomics.cli.tree import group
-from tai_autonomics.domain.fleet import FLEET
-from tai_autonomics.domain.identifiers import parse_tenant_id
+from tai_autonomics.domain.identifiers import FLEET, parse_ledger, parse_tenant_id
 
 if TYPE_CHECKING:
     from tai_autonomics.application.importing import Imported
@@ -50,7 +49,7 @@ def list_receipts(
         Output(json=as_json, quiet=quiet),
         Place(store=store, data_dir=data_dir, url=url, token_file=token_file),
     )
-    parse_tenant_id(tenant)
+    parse_ledger(tenant)
 
     async def work() -> None:
         async with ledgers(place) as source:
@@ -81,7 +80,7 @@ def show(
         Output(json=as_json, quiet=quiet),
         Place(store=store, data_dir=data_dir, url=url, token_file=token_file),
     )
-    parse_tenant_id(tenant)
+    parse_ledger(tenant)
     if seq != "head" and not (seq.isascii() and seq.isdigit() and 1 <= int(seq) <= SEQ_MAX):
         raise typer.BadParameter(f"--seq {seq!r} is neither a receipt's number nor head")
 
@@ -123,8 +122,7 @@ def explain(
         Output(json=as_json, quiet=quiet),
         Place(store=store, data_dir=data_dir, url=url, token_file=token_file),
     )
-    if tenant != FLEET:
-        parse_tenant_id(tenant)
+    parse_ledger(tenant)
     if file is not None and (store is not None or url is not None):
         raise typer.BadParameter("give --file, or --store or --url, not both")
 

@@ -13,7 +13,7 @@ from tai_autonomics.application.ports import Store
 from tai_autonomics.application.transfer import Page, stored
 from tai_autonomics.cli.output import counted
 from tai_autonomics.cli.progress import Tell
-from tai_autonomics.domain.identifiers import parse_tenant_id
+from tai_autonomics.domain.identifiers import parse_ledger
 from tai_autonomics.errors import BrokenChain
 from tai_autonomics.ledger.chain import Chain, Verified, verify
 from tai_autonomics.ledger.lines import LINE_BYTES_MAX
@@ -40,7 +40,7 @@ def parse_heads(texts: Sequence[str]) -> TrustedHeads:
         if not equals:
             alone = hash_
         else:
-            by_tenant[parse_tenant_id(tenant)] = hash_
+            by_tenant[parse_ledger(tenant)] = hash_
     if alone is not None and len(texts) > 1:
         raise typer.BadParameter("several heads are written TENANT=HASH")
     return TrustedHeads(by_tenant, alone)

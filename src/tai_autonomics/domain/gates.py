@@ -156,11 +156,12 @@ def governor_is_not_refusing(state: GovernorState) -> Passed | Failed:
     return Failed("governor_is_not_refusing", evidence, "governor_refusing", detail, next_step)
 
 
-def action_is_within_budget(use: BudgetUse | None) -> Passed | Failed:
-    """`use` is the present window's, before the action; None where there is no budget."""
+def action_is_within_budget(use: BudgetUse | None, *, of: Literal["tenant", "fleet"] = "tenant") -> Passed | Failed:
+    """`use` is the present window's, before the action; None where there is no budget. `of` says whose budget it is."""
     if use is None:
         return Passed("action_is_within_budget", {"bounded": False})
     evidence: dict[str, JSON] = {
+        "budget_of": of,
         "used": use.used,
         "max": use.max,
         "per_seconds": use.per_seconds,
@@ -169,7 +170,7 @@ def action_is_within_budget(use: BudgetUse | None) -> Passed | Failed:
     }
     if use.used < use.max:
         return Passed("action_is_within_budget", evidence)
-    detail = f"{use.used} of {use.max} actions in {use.per_seconds} s are used"
+    detail = f"the {of}'s budget is used up: {use.used} of {use.max} actions in {use.per_seconds} s"
     next_step = f"wait until {use.window_end}, when it begins anew, or raise the budget in the plans file"
     return Failed("action_is_within_budget", evidence, "action_budget_exhausted", detail, next_step)
 

@@ -17,6 +17,7 @@ from tai_autonomics.application.ports import Clock
 from tai_autonomics.domain import governor
 from tai_autonomics.domain.governor import Observe, SignalObserved, SignalRefused
 from tai_autonomics.domain.identifiers import MetricName, parse_name, parse_tenant_id
+from tai_autonomics.domain.moments import Moment
 from tai_autonomics.errors import Malformed
 from tai_autonomics.ingress import parsing, strict_json
 from tai_autonomics.ingress.decisions import (
@@ -168,22 +169,12 @@ def _item(event: SignalObserved | SignalRefused, receipt: Receipt) -> SignalItem
         type=f"/problems/{event.reason}",
         title=kind.title,
         status=kind.status,
-        detail=_detail_of(event),
+        detail=governor.signal_refusal(event, Moment(receipt.time)).detail,
         instance=instance,
         reason=event.reason,
         next_step=kind.next_step,
         hash=receipt.hash,
     )
-
-
-def _detail_of(event: SignalRefused) -> str:
-    match event.reason:
-        case "unknown_metric":
-            return f"no rule names the metric {event.metric}"
-        case "stale":
-            return f"observed_at {event.observed_at} is older than the newest {event.metric}, of {event.newest}"
-        case "clock_skew":
-            return f"observed_at {event.observed_at} is too far ahead of this service's clock"
 
 
 async def serve(exchange: Exchange, door: FrontDoor) -> Reply:

@@ -23,6 +23,7 @@ from tai_autonomics.ingress.decisions import (
     decide,
     decide_all,
     items_with,
+    ledger_of,
     own_command_id,
     reply_with,
     submission_of,
@@ -70,7 +71,7 @@ async def tenants(exchange: Exchange, door: FrontDoor) -> Reply:
 
 async def tenant(exchange: Exchange, door: FrontDoor) -> Reply:
     """Everything that is in force for a tenant."""
-    name = tenant_of(exchange)
+    name = ledger_of(exchange)
     parsing.query_of(exchange.query, ())
     found = await door.queries.tenant(name)
     if found is None:
@@ -80,7 +81,7 @@ async def tenant(exchange: Exchange, door: FrontDoor) -> Reply:
 
 async def receipts(exchange: Exchange, door: FrontDoor) -> Reply:
     """A tenant's receipts in order."""
-    name = tenant_of(exchange)
+    name = ledger_of(exchange)
     query = parsing.query_of(exchange.query, ("cursor", "limit", "after", "type", "subject"))
     page = parsing.page_of(query, f"receipts/{name}")
     found = await door.queries.receipts(
@@ -91,14 +92,14 @@ async def receipts(exchange: Exchange, door: FrontDoor) -> Reply:
 
 async def receipt(exchange: Exchange, door: FrontDoor) -> Reply:
     """One receipt by its seq."""
-    name = tenant_of(exchange)
+    name = ledger_of(exchange)
     parsing.query_of(exchange.query, ())
     return _one_receipt(exchange, await door.queries.receipt(name, parsing.seq_in_path(exchange.parameters["seq"])))
 
 
 async def head(exchange: Exchange, door: FrontDoor) -> Reply:
     """The newest receipt."""
-    name = tenant_of(exchange)
+    name = ledger_of(exchange)
     parsing.query_of(exchange.query, ())
     return _one_receipt(exchange, await door.queries.head(name))
 

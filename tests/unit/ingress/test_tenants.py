@@ -209,3 +209,19 @@ def test_a_refused_erasure_is_a_problem_without_a_journal() -> None:
     response = house.post("/v1/tenants/acme/erasures", {"seq": 1, "part": "metadata"})
     assert (response.status, "journal" in response.json) == (403, False)
     assert house.noted == []
+
+
+@pytest.mark.parametrize("rest", ["", "/receipts", "/receipts/head", "/receipts/1"])
+def test_the_fleets_ledger_is_read_by_whoever_reaches_every_tenant(rest: str) -> None:
+    house = with_receipts(1)
+    house.corridor.ledgers["~fleet"] = house.corridor.ledgers["acme"]
+    assert house.get(f"/v1/tenants/~fleet{rest}", token="viewer").status == 200
+    assert house.get(f"/v1/tenants/~fleet{rest}", token="acme").reason == "tenant_forbidden"
+    assert house.get(f"/v1/tenants/~other{rest}", token="viewer").reason == "invalid_tenant_id"
+
+
+@pytest.mark.parametrize("path", ["check", "usage", "signals", "erasures", "governor/pause", "actions/a/cancel"])
+def test_nobody_asks_anything_of_the_fleet_in_its_name(path: str) -> None:
+    house = House()
+    assert house.post(f"/v1/tenants/~fleet/{path}", {}).reason == "invalid_tenant_id"
+    assert house.corridor.submissions == []

@@ -107,7 +107,7 @@ def test_cloud_runs_names_are_looked_at_once_its_type_is_open(monkeypatch: pytes
     from google.auth.credentials import AnonymousCredentials
 
     monkeypatch.setattr("google.auth.default", lambda **_: (AnonymousCredentials(), None))
-    orders = (Scale("api", step=1, max=2), Rollback("projects/p/locations/europe-west1/services/api"))
+    orders = (Scale("api", step=1, max=2), Rollback("projects/acme-prod/locations/europe-west1/services/api"))
     assert problems({"GCP_PROJECT_ID": "acme-prod"}, *orders) == {
         orders[0]: "the service has a bare name, and TAI_GCP_REGION is not set"
     }

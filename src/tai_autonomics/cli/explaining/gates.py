@@ -70,7 +70,8 @@ def _budget(seen: _Seen, passed: bool) -> str:
         seen.take("bounded")
         return "the actions have no budget."
     return (
-        f"{used} of {seen.take('max')} actions per {seen.take('per_seconds')} s were used, in the window that began at"
+        f"{used} of {seen.take('max')} actions per {seen.take('per_seconds')} s were used"
+        f"{seen.told(' of the budget of the ', 'budget_of')}, in the window that began at"
         f" {seen.take('window_start')} and resets at {seen.take('resets_at')}."
     )
 

@@ -65,6 +65,7 @@ from tai_autonomics.domain.governor.events import (
     WouldHaveActed,
 )
 from tai_autonomics.domain.governor.evolving import evolve
+from tai_autonomics.domain.governor.refusals import signal as signal_refusal
 from tai_autonomics.domain.governor.signals import Signal, parse_labels, parse_value, split, text_of
 from tai_autonomics.domain.governor.states import (
     INITIAL_STATE,
@@ -152,6 +153,7 @@ __all__ = [
     "refusing_until",
     "restored",
     "rule_state_of",
+    "signal_refusal",
     "split",
     "stage_of",
     "status_of",
