@@ -9,7 +9,7 @@ from tai_autonomics.application.corridor import Answer, Submission
 from tai_autonomics.application.ports import Caller, Clock, Entropy, Observer, Scrape, Verifier
 from tai_autonomics.application.queries import CheckAnswer, Shown, TenantListed, TenantView
 from tai_autonomics.domain.tenant import Check
-from tai_autonomics.ledger.records import Erased, Quarantined
+from tai_autonomics.ledger.records import Dropped, Erased, Quarantined
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -59,6 +59,8 @@ class Queries(Protocol):
     ) -> tuple[Shown, ...]: ...
 
     async def receipt(self, tenant: str, seq: int) -> Shown | None: ...
+
+    async def committed(self, tenant: str, seq: int) -> Dropped | None: ...
 
     async def head(self, tenant: str) -> Shown | None: ...
 
