@@ -77,6 +77,9 @@ class Archivist:
         file = self._file(tenant, f"{_number(1 if base is None else base.seq + 1)}-*")
         if file is None and (file := await self._write(tenant, base)) is None:
             return finished
+        # Also where another run wrote it, or somebody brought it here.
+        for place in (file, self._directory):
+            await asyncio.to_thread(flush, place)
         archived = await asyncio.to_thread(_read, tenant, file)
         await self._archiving.check(archived, before=self._horizon)
         if self._wanted.write_only:
@@ -118,7 +121,6 @@ class Archivist:
             to.file.truncate(0)
             async for line in archiving.archive_lines(self._store, tenant, base, last):
                 to.file.write(line)
-        flush(self._directory)
         return file
 
 
