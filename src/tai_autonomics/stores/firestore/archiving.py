@@ -26,10 +26,13 @@ async def rebase(engine: Engine, tenant: str, base: Base) -> None:
     chunks = documents.chunks_of(base.snapshot.state)
     paths = documents.base_chunk_paths(tenant, base.seq, len(chunks))
     base_path, head_path = documents.base_path(tenant), documents.head_path(tenant)
-    for _ in range(TRIES_MAX):
+    for tries in range(TRIES_MAX):
         found = await engine.get([base_path, head_path])
         before = found.get(base_path)
         if before is not None and before.content["seq"] >= base.seq:
+            if tries and before.content["seq"] != base.seq:
+                # Another archive was first, and nothing names our chunks.
+                await _write_all(engine, [Write(path, None) for path in paths])
             return
         await _write_all(engine, [Write(path, {"content": chunk}) for path, chunk in zip(paths, chunks, strict=True)])
         named = Write(
