@@ -223,7 +223,20 @@ def _firestore_named(url: str) -> tuple[str | None, str | None]:
 _PROJECT: Final = r"(?:[a-z0-9.-]{1,64}:)?[a-z][a-z0-9-]{4,28}[a-z0-9]"
 _DATABASE: Final = r"\(default\)|[a-z][a-z0-9-]{2,61}[a-z0-9]"
 FIRESTORE_COLLECTIONS: Final = frozenset(
-    ("heads", "claims", "parts", "erased", "snapshots", "due", "quarantine", "policies", "chunks", "meta")
+    (
+        "heads",
+        "claims",
+        "parts",
+        "erased",
+        "dropped",
+        "snapshots",
+        "bases",
+        "due",
+        "quarantine",
+        "policies",
+        "chunks",
+        "meta",
+    )
 )
 """Those of the Firestore store beside its receipts."""
 IN_MEMORY: Final = "sqlite://:memory:"

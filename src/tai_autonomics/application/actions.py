@@ -265,6 +265,7 @@ async def settled_actions(store: Store, tenant: str, before: int, limit: int, st
     views = [
         ActionView(**_settled_members(tenant, _in_flight(evolve(INITIAL_STATE, requested)), settled))
         for requested, settled in zip(requests, found, strict=True)
+        if requested is not None
     ]
     return SettledPage(tuple(views), more)
 
@@ -286,16 +287,18 @@ async def action_shown(store: Store, tenant: str, action_id: str) -> ActionShown
     return ActionShown(**_in_flight_members(tenant, _in_flight(state)), history=history)
 
 
-async def _requests(store: Store, tenant: str, settled: list[ActionSettled]) -> list[ActionRequested]:
-    """The receipt that requested an action is found by the seq in its id."""
+async def _requests(store: Store, tenant: str, settled: list[ActionSettled]) -> list[ActionRequested | None]:
+    """The receipt that requested an action is found by the seq in its id; None where it is archived."""
     at_once = asyncio.Semaphore(READS_AT_ONCE_MAX)
 
-    async def one(event: ActionSettled) -> ActionRequested:
+    async def one(event: ActionSettled) -> ActionRequested | None:
         seq = request_seq(event.action_id)
         assert seq is not None, f"{event.action_id} is no action's id"
         async with at_once:
             receipt = await store.receipt(tenant, seq)
-        said = () if receipt is None else _said_of(event.action_id, receipt)
+        if receipt is None:
+            return None
+        said = _said_of(event.action_id, receipt)
         requested = next((each.event for each in said if isinstance(each.event, ActionRequested)), None)
         assert requested is not None, f"the action {event.action_id} of {tenant} was settled and never requested"
         return requested

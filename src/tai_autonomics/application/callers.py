@@ -109,7 +109,8 @@ class Callers:
             self._observer.failed("replay", error)
             receipt = None
         if receipt is None or receipt.command_id != pending.submission.command_id:
-            # Where it is another command's, the store went back since.
+            # Where it is another command's, the store went back since; where there is none, it may be archived.
+            self._recent.forget(lane.tenant)
             self.fail(lane, pending, OutcomeUnknown("its receipt cannot be read now: repeat with the same key"))
         else:
             self.replay(lane, pending, receipt)

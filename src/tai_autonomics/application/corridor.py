@@ -194,6 +194,14 @@ class Corridor:
             self._recent.add(receipt)
         return lane.durable
 
+    async def reread(self, tenant: str, durable: Durable) -> Durable:
+        """What is durable by the store's own word; a lane at work, or one that is further, stays as it is."""
+        lane = self._lanes.get(tenant)
+        if lane is not None and lane.durable is durable and lane.idle:
+            self._recent.forget(tenant)
+            del self._lanes[tenant]
+        return await self.durable(tenant)
+
     def on_due(self, told: Callable[[str, tuple[Due, ...]], None]) -> None:
         """`told` hears, in the moment they are durable, of the rows that an append of this instance sets."""
         self._on_due = told

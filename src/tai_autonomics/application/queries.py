@@ -5,6 +5,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Final, Literal
 
+import msgspec
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
@@ -46,7 +47,14 @@ from tai_autonomics.domain.tenant import (
     throttle_in_force,
     when_stale,
 )
-from tai_autonomics.ledger.records import Part, Receipt
+from tai_autonomics.ledger.records import Dropped, Part, Receipt
+
+
+class _Committing(Struct, frozen=True):
+    commits: dict[str, str] = {}
+
+
+_committing: Final = msgspec.json.Decoder(_Committing)
 
 ACTIONS_MAX: Final = 100
 """In one page, whatever was asked for: each takes a read of its own."""
@@ -217,6 +225,17 @@ class Queries:
     async def receipt(self, tenant: str, seq: int) -> Shown | None:
         receipt = await self._store.receipt(tenant, seq)
         return None if receipt is None else (await self._with_parts(tenant, (receipt,)))[0]
+
+    async def committed(self, tenant: str, seq: int) -> Dropped | None:
+        """
+        A receipt's hash and the names of its parts, erased ones too; None where there is no such receipt.
+
+        Of an archived one as of any other, if it had parts.
+        """
+        receipt = await self._store.receipt(tenant, seq)
+        if receipt is None:
+            return await self._store.dropped(tenant, seq)
+        return Dropped(receipt.hash, tuple(_committing.decode(receipt.body).commits))
 
     async def head(self, tenant: str) -> Shown | None:
         """The newest receipt."""

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from tai_autonomics.application.actions import STAGES, State, action_shown, in_flight_view, settled_actions
-from tai_autonomics.application.codec import events_of, state_of
+from tai_autonomics.application.codec import events_of, state_at, state_of
 from tai_autonomics.application.ports import Store
 from tai_autonomics.application.queries import AsOf, view
-from tai_autonomics.application.transfer import TENANTS_PAGE, stored
+from tai_autonomics.application.transfer import TENANTS_PAGE, beginning, stored
 from tai_autonomics.domain.decider import fold
 from tai_autonomics.domain.governor import stage_of
 from tai_autonomics.domain.moments import Moment, moment_of
 from tai_autonomics.domain.plans import Plans
-from tai_autonomics.domain.tenant import INITIAL_STATE, TenantState, after_timers, evolve
+from tai_autonomics.domain.tenant import TenantState, after_timers, evolve
 from tai_autonomics.errors import Unknown
 from tai_autonomics.ledger.lines import reply
 from tai_autonomics.ledger.records import Head, Receipt
@@ -63,6 +63,9 @@ class Stored:
         head = await self._head(tenant)
         receipt = await self._store.receipt(tenant, head.seq if seq is None else seq)
         if receipt is None:
+            base = (await self._store.bases([tenant])).get(tenant)
+            if base is not None and seq is not None and seq <= base.seq:
+                raise Unknown(f"receipt {seq} of {tenant} is archived, as all are up to {base.seq}")
             raise Unknown(f"{tenant} has no receipt {seq}; its newest is {head.seq}")
         return await self._line(receipt)
 
@@ -154,8 +157,9 @@ class Stored:
             for receipt in ledger.receipts:
                 state, head = fold(evolve, state, events_of(receipt)), receipt
             return state, head
-        state = INITIAL_STATE
-        async for receipt, _ in stored(self._store, tenant):
+        first = await beginning(self._store, tenant)
+        state = state_at(first.base)
+        async for receipt, _ in stored(self._store, tenant, after=first.after, first=first.page):
             state, head = fold(evolve, state, events_of(receipt)), receipt
         return state, head
 

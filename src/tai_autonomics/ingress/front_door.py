@@ -18,7 +18,7 @@ from tai_autonomics.application.queries import (
 )
 from tai_autonomics.domain.governor import Stage
 from tai_autonomics.domain.tenant import Check
-from tai_autonomics.ledger.records import Erased, Quarantined
+from tai_autonomics.ledger.records import Dropped, Erased, Quarantined
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -68,6 +68,8 @@ class Queries(Protocol):
     ) -> tuple[Shown, ...]: ...
 
     async def receipt(self, tenant: str, seq: int) -> Shown | None: ...
+
+    async def committed(self, tenant: str, seq: int) -> Dropped | None: ...
 
     async def head(self, tenant: str) -> Shown | None: ...
 

@@ -41,8 +41,8 @@ from tai_autonomics.ingress.replies import (
     shown,
     throttle_headers,
 )
+from tai_autonomics.ledger.records import Dropped, ReceiptType
 from tai_autonomics.ledger.records import Erased as ErasedPart
-from tai_autonomics.ledger.records import ReceiptType
 
 RECEIPT_TYPES: Final = get_args(ReceiptType)
 _NO_DEFAULTS: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -428,13 +428,8 @@ class Erased(Struct, frozen=True):
     parts: dict[str, ShownPart] | UnsetType = UNSET
 
 
-class _Committed(Struct, frozen=True):
-    commits: dict[str, str] = {}
-
-
 _resets: Final = msgspec.json.Decoder(QuotaResetAsked)
 _erasures: Final = msgspec.json.Decoder(ErasureAsked)
-_committed: Final = msgspec.json.Decoder(_Committed)
 
 
 async def reset(exchange: Exchange, door: FrontDoor) -> Reply:
@@ -477,18 +472,18 @@ async def erase(exchange: Exchange, door: FrontDoor) -> Reply:
     reply = await reply_with(exchange, door, await decide(exchange, door, submission))
     if reply.status != HTTPStatus.OK:
         return reply
-    await door.note_erased(ErasedPart(name, body.seq, committed.receipt.hash, body.part))
+    await door.note_erased(ErasedPart(name, body.seq, committed.hash, body.part))
     journal = b',"journal":"clean"}' if await door.journal_clean() else b',"journal":"pending"}'
     return Reply(200, reply.body[:-1] + journal, reply.headers)
 
 
-async def _require_committed(door: FrontDoor, name: str, body: ErasureAsked) -> Shown:
+async def _require_committed(door: FrontDoor, name: str, body: ErasureAsked) -> Dropped:
     if not 1 <= body.seq <= COUNT_MAX:
         raise Malformed("malformed_request", "a seq is an integer from 1 to 2^53-1", pointer="/seq")
-    found = await door.queries.receipt(name, body.seq)
+    found = await door.queries.committed(name, body.seq)
     if found is None:
-        raise TurnedAway("not_found", f"there is no receipt {body.seq}")
-    if body.part not in _committed.decode(found.receipt.body).commits:
+        raise TurnedAway("not_found", f"there is no receipt {body.seq}, or it is archived and had no part")
+    if body.part not in found.parts:
         raise TurnedAway("not_found", f"receipt {body.seq} commits to no such part")
     return found
 

@@ -95,6 +95,34 @@ class Snapshot(Struct, frozen=True, gc=False):
     state: bytes
 
 
+class Base(Struct, frozen=True, gc=False):
+    """
+    Where a ledger begins whose earlier receipts rest in archive files: the state after the last of them.
+
+    Under it the snapshot is the authority, sealed by a receipt after it. `archive` is the SHA-256 of the file that ends
+    with that receipt.
+    """
+
+    snapshot: Snapshot
+    archive: str
+
+    @property
+    def seq(self) -> int:
+        return self.snapshot.seq
+
+    @property
+    def head(self) -> Head:
+        """The last archived receipt."""
+        return Head(self.snapshot.ledger, self.snapshot.seq, self.snapshot.hash, self.snapshot.time)
+
+
+class Dropped(Struct, frozen=True, gc=False):
+    """What stays of a receipt that was dropped and had parts: its hash, and the names of them all, erased ones too."""
+
+    hash: str
+    parts: tuple[str, ...]
+
+
 class Due(Struct, frozen=True, gc=False):
     """
     A row that becomes due: a timer that a governor set, or an effect (an action to carry out).
@@ -182,6 +210,13 @@ class Ledger(Struct, frozen=True, gc=False):
 
     snapshot: Snapshot | None
     receipts: tuple[Receipt, ...]
+
+
+def tail_follows(snapshot: Snapshot | None, tail: Sequence[Receipt]) -> bool:
+    """Whether nothing is missing between a snapshot, or a ledger's beginning, and the receipts after it."""
+    if not tail:
+        return snapshot is not None
+    return tail[0].seq == (snapshot.seq if snapshot is not None else 0) + 1
 
 
 class Quarantined(Struct, frozen=True, kw_only=True, gc=False):

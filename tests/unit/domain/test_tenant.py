@@ -70,11 +70,13 @@ from tai_autonomics.domain.quota import Consume, QuotaConsumed, QuotaReleased, Q
 from tai_autonomics.domain.rules import Approval
 from tai_autonomics.domain.tenant import (
     INITIAL_STATE,
+    Archive,
     Bounds,
     Command,
     EffectivePlanChanged,
     Erase,
     Event,
+    LedgerArchived,
     LedgerRestored,
     PartErased,
     Restore,
@@ -167,6 +169,14 @@ def test_a_restore_is_a_decision_about_a_ledger_and_changes_nothing_of_the_tenan
     before = given(*in_service())
     then = before.when(Restore("01J", 17, "ab"))
     after = then.then(LedgerRestored(RestoredHead(17, "ab")))
+    assert then.decision.subject == Subject("ledger", "01J")
+    assert after.state == before.state
+
+
+def test_an_archive_is_a_decision_about_a_ledger_and_changes_nothing_of_the_tenant() -> None:
+    before = given(*in_service())
+    then = before.when(Archive("01J", 1, 17, "ab", "cd", "ef"))
+    after = then.then(LedgerArchived(1, 17, "ab", "cd", "ef"))
     assert then.decision.subject == Subject("ledger", "01J")
     assert after.state == before.state
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from tests.unit.ingress.front import GRANT, POLICY, VERIFY, House
 
-from tai_autonomics.ledger.records import Erased
+from tai_autonomics.ledger.records import Dropped, Erased
 
 
 def with_receipts(count: int, tenant: str = "acme") -> House:
@@ -178,6 +178,15 @@ def test_an_erasure_that_is_repeated_is_replayed_though_the_part_is_gone() -> No
     house.corridor.parts.clear()
     second = house.post("/v1/tenants/acme/erasures", body)
     assert (second.body, second.headers["idempotent-replayed"]) == (first.body, "true")
+
+
+def test_a_part_of_an_archived_receipt_can_be_erased() -> None:
+    house = with_receipts(1)
+    house.queries.archived["acme", 1] = Dropped("a" * 64, ("metadata",))
+    response = house.post("/v1/tenants/acme/erasures", {"seq": 1, "part": "metadata"})
+    assert response.status == 200
+    assert house.noted == [Erased("acme", 1, "a" * 64, "metadata")]
+    assert house.post("/v1/tenants/acme/erasures", {"seq": 1, "part": "reason"}).status == 404
 
 
 @pytest.mark.parametrize("body", [{"seq": 2, "part": "metadata"}, {"seq": 1, "part": "reason"}])

@@ -50,9 +50,9 @@ from tai_autonomics.domain.quota import Consume, Release, Reset, consume, use_at
 from tai_autonomics.domain.quota import decide as decide_quota
 from tai_autonomics.domain.tenant import governing
 from tai_autonomics.domain.tenant.asking import effective_plan, tenant_is_entitled
-from tai_autonomics.domain.tenant.commands import Command, Erase, LifecycleCommand, Restore
+from tai_autonomics.domain.tenant.commands import Archive, Command, Erase, LifecycleCommand, Restore
 from tai_autonomics.domain.tenant.decisions import Bounds, Decision, Kind, Subject, refused_by, with_plan
-from tai_autonomics.domain.tenant.events import LedgerRestored, PartErased, RestoredHead
+from tai_autonomics.domain.tenant.events import LedgerArchived, LedgerRestored, PartErased, RestoredHead
 from tai_autonomics.domain.tenant.governing import surroundings
 from tai_autonomics.domain.tenant.state import TenantState, entitlement_of, recounted, throttle_in_force
 
@@ -86,6 +86,8 @@ def decide(
             return _elapse(command, state, now, plans)
         case Erase():
             return _erase(command, state, plans)
+        case Archive():
+            return _archive(command, state, plans)
         case Restore():
             return _restore(command, state, surroundings(state, now, plans, bounds, action_id), plans)
         case Observe():
@@ -179,6 +181,14 @@ def _elapse(timer: EntitlementTimer, state: TenantState, now: Moment, plans: Pla
 def _erase(command: Erase, state: TenantState, plans: Plans) -> Decision:
     events = with_plan((PartErased(command.seq, command.part),), state, effective_plan(state, plans))
     return Decision(Subject("receipt", str(command.seq)), None, None, (), Accepted(events))
+
+
+def _archive(command: Archive, state: TenantState, plans: Plans) -> Decision:
+    said = LedgerArchived(
+        command.first_seq, command.through_seq, command.hash, command.state_digest, command.archive_digest
+    )
+    events = with_plan((said,), state, effective_plan(state, plans))
+    return Decision(Subject("ledger", command.ledger), None, None, (), Accepted(events))
 
 
 def _restore(command: Restore, state: TenantState, around: Surroundings, plans: Plans) -> Decision:
