@@ -296,6 +296,8 @@ def test_erasures_of_before_the_store_noted_them_are_found_in_their_receipts(sto
     noted = store.execute("SELECT tenant, seq, name FROM tai.erased")
     assert noted == [("acme", 1, "metadata")]
     store.execute("DROP TABLE tai.erased, tai.bases, tai.dropped")
+    store.execute("DROP INDEX tai.receipts_of_actions")
+    store.execute("DROP INDEX tai.due_by_kind")
     store.execute("DELETE FROM tai.migrations WHERE number >= 2")
     later = [number for number, _ in migrating.MIGRATIONS if number >= 2]
     done = store.tai("receipts", "import", str(store.folder / "x.jsonl"), "-q")

@@ -13,7 +13,7 @@ from tests.builders import BOUNDS, CALLS, ENT, PRO, plans
 from tests.unit.application.faulty_store import FaultyStore
 
 from tai_autonomics.application.clock import SealingClock
-from tai_autonomics.application.codec import request_digest
+from tai_autonomics.application.codec import STATE_VERSION, events_of, request_digest, state_to_bytes
 from tai_autonomics.application.corridor import Answer, Corridor, CorridorBounds, Submission
 from tai_autonomics.application.executor import Executor, ExecutorBounds
 from tai_autonomics.application.freshness import Freshness
@@ -23,11 +23,12 @@ from tai_autonomics.application.throttling import Throttles
 from tai_autonomics.application.timers import Timers
 from tai_autonomics.application.transfer import Replayed, replay
 from tai_autonomics.domain.actions import ActionType
+from tai_autonomics.domain.decider import fold
 from tai_autonomics.domain.entitlement import Grant, Verify
 from tai_autonomics.domain.plans import Plans
 from tai_autonomics.domain.quota import Consume
-from tai_autonomics.domain.tenant import Bounds, Command
-from tai_autonomics.ledger.records import Receipt
+from tai_autonomics.domain.tenant import INITIAL_STATE, Bounds, Command, evolve
+from tai_autonomics.ledger.records import Base, Receipt, Snapshot
 
 START = datetime(2026, 11, 24, 12, 30, 15, tzinfo=UTC)
 CONDITION_SECONDS_MAX = 20.0
@@ -269,3 +270,14 @@ async def ledger(store: Store, tenant: str = "acme") -> tuple[Receipt, ...]:
     claimed = [each.command_id for each in receipts if each.claims]
     assert len(claimed) == len(set(claimed))
     return tuple(receipts)
+
+
+async def begin_after(store: Store, *, seq: int, tenant: str = "acme") -> None:
+    """As archiving leaves the ledger, without the file."""
+    state = INITIAL_STATE
+    for receipt in await store.receipts(tenant, 0, seq):
+        state = fold(evolve, state, events_of(receipt))
+        newest = receipt
+    cut = Snapshot(newest.seq, newest.ledger, newest.hash, newest.time, STATE_VERSION, state_to_bytes(state))
+    await store.rebase(tenant, Base(cut, "a" * 64))
+    assert await store.drop(tenant, seq) == seq

@@ -3,13 +3,14 @@
 import pytest
 from tests.builders import CPU, HIGH, HOOK, after, governed, observed, rule
 from tests.unit.application.faulty_store import FaultyStore
-from tests.unit.application.instance import HandClock, Instance, opened
+from tests.unit.application.instance import HandClock, Instance, begin_after, opened
 
 from tai_autonomics.application import actions
 from tai_autonomics.application.actions import BudgetView, CauseView, GovernorView, RuleView
 from tai_autonomics.application.ports import Caller
 from tai_autonomics.application.queries import ActionsPage
 from tai_autonomics.application.restoring import Restoring
+from tai_autonomics.application.sealing import request_seq
 from tai_autonomics.domain.actions import Throttle
 from tai_autonomics.domain.governor import (
     ActionApproved,
@@ -201,6 +202,20 @@ async def test_settled_actions_come_newest_first_in_pages_and_after_the_one_in_f
         assert none == ActionsPage((), None)
         waits = await one.queries.actions("acme", None, 3, "ready")
         assert waits == ActionsPage((), None)
+
+
+async def test_an_action_whose_request_is_archived_is_neither_listed_nor_shown(store: FaultyStore) -> None:
+    async with opened(store, plans_in_force=PLANS) as one:
+        await one.grant()
+        first, second = await denied(one, 2)
+        request = request_seq(first)
+        assert request is not None
+        await begin_after(store, seq=request)
+        listed = await one.queries.actions("acme", None, 10, "cancelled")
+        assert listed is not None
+        assert [each.action_id for each in listed.items] == [second]
+        assert await one.queries.action("acme", first) is None
+        assert await one.queries.action("acme", second) is not None
 
 
 async def test_a_page_ends_where_enough_receipts_were_read(store: FaultyStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from tests.builders import (
     when,
 )
 from tests.unit.application.faulty_store import FaultyStore
-from tests.unit.application.instance import START, Instance, opened
+from tests.unit.application.instance import START, Instance, begin_after, opened
 
 from tai_autonomics.application.backtesting import Backtest, backtest
 from tai_autonomics.application.rehearsing import Assumed
@@ -216,6 +216,21 @@ async def test_shadows_tell_how_often_and_when(store: FaultyStore) -> None:
     assert (shadow.first, shadow.last, shadow.withheld) == (after(60), after(1_200), {"cooling_down": 1})
     (shadow,) = await shadows(store, "acme", head, after(61))
     assert (shadow.acts, shadow.first, shadow.last) == (1, after(1_200), after(1_200))
+    assert await shadows(store, "acme", head, after(1_201)) == ()
+
+
+async def test_what_is_archived_is_not_run_again_and_that_is_said(store: FaultyStore) -> None:
+    await recorded(store)
+    await begin_after(store, seq=3)
+    found = await again(store, SHADOW)
+    assert (found.archived_until, found.signals, found.differs) == (after(60), 3, False)
+    # The cool-down that began in what is archived is carried over.
+    assert found.rehearsed.rules[rule().name].withheld == {"cooling_down": 1}
+    assert (await again(store, SHADOW, since=after(61))).archived_until is None
+    head = (await store.heads(["acme"]))["acme"]
+    for since, first in ((FIRST, after(1_200)), (after(100), after(1_200))):
+        (shadow,) = await shadows(store, "acme", head, since)
+        assert (shadow.acts, shadow.first) == (1, first)
     assert await shadows(store, "acme", head, after(1_201)) == ()
 
 
