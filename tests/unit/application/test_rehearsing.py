@@ -1,18 +1,20 @@
 """A rehearsal decides as the service does: time first, the world's words when they are due, nothing twice."""
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.builders import BOUNDS, CALLS, CPU, NOW, PRO, after, governed, in_service, quota, rule, when
-from tests.traces import daily, spike
+from tests.traces import daily, flapping, spike
 
 from tai_autonomics.application.rehearsing import Assumed, Rehearsal, Step, simulate
 from tai_autonomics.application.tallying import Tallies, Tally, acts_of, count
 from tai_autonomics.domain.actions import SuspendEntitlements, Throttle
 from tai_autonomics.domain.decider import Accepted, Refused, name_of
 from tai_autonomics.domain.governor import (
+    ActionRequested,
     ActionSettled,
     Observe,
     PauseGovernor,
@@ -22,7 +24,7 @@ from tai_autonomics.domain.governor import (
     ThrottleSet,
     status_of,
 )
-from tai_autonomics.domain.moments import LAST, Moment
+from tai_autonomics.domain.moments import LAST, Moment, datetime_of, moment_of
 from tai_autonomics.domain.plans import Plans
 from tai_autonomics.domain.quota import Consume
 from tai_autonomics.domain.rules import Approval, Budget
@@ -218,3 +220,19 @@ def test_nothing_happens_where_nothing_is_in_flight() -> None:
     assert list(rehearsal.settle(LAST)) == []
     assert list(rehearsal.reach(NOW)) == []
     assert rehearsal.now == NOW
+
+
+@pytest.mark.parametrize("outcome", ["succeeded", "failed", "timed_out"])
+@pytest.mark.parametrize("runs", [1, 3, 4, 30])
+def test_flapping_for_a_day_causes_at_most_the_budgets_actions(runs: int, outcome: str) -> None:
+    noise = flapping(around=80, by=10, runs=runs)
+    start = datetime_of(Moment("2026-11-24T00:00:00.000000Z"))
+    sent = [
+        (Signal(CPU, each.value, moment), moment)
+        for each in noise
+        for moment in [moment_of(start + timedelta(seconds=each.at))]
+    ]
+    plans = governed(rule(cooldown=60), budget=Budget(5, 86_400))
+    steps = list(simulate(sent, plans, PRO, assumed=Assumed(outcome=outcome)))  # type: ignore[arg-type]
+    asked = [event for event in events(steps) if isinstance(event, ActionRequested)]
+    assert len(asked) == 5
