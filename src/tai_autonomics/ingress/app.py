@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from tai_autonomics.application.ports import Answered
 from tai_autonomics.errors import Draining, OutcomeUnknown, Overloaded, StoreUnavailable, TaiError
-from tai_autonomics.ingress.authentication import require_role, roles_of, token_of
+from tai_autonomics.ingress.authentication import brings_webhook, receive_webhook, require_role, roles_of, token_of
 from tai_autonomics.ingress.deadlines import Deadlines
 from tai_autonomics.ingress.decisions import tell_of
 from tai_autonomics.ingress.exchange import (
@@ -135,7 +135,11 @@ class Entrance:
             self._admit(exchange)
         roles = self._roles[route.name]
         if roles is not None:
-            exchange.caller = caller = await door.verifier.verify(token_of(exchange))
+            if door.webhooks is not None and "webhook" in route.credentials and brings_webhook(exchange):
+                most = self._bodies[route.body]
+                exchange.caller = caller = await receive_webhook(exchange, door.webhooks, body_bytes_max=most)
+            else:
+                exchange.caller = caller = await door.verifier.verify(token_of(exchange))
             require_role(caller, roles)
         if route.body != "none":
             check_body_headers(exchange, self._bodies[route.body])

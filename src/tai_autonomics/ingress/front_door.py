@@ -6,7 +6,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from tai_autonomics.application.corridor import Answer, Submission
-from tai_autonomics.application.ports import Caller, Clock, Entropy, Observer, Scrape, Verifier
+from tai_autonomics.application.ports import Caller, Clock, Entropy, Observer, Scrape, Verifier, WebhookVerifier
 from tai_autonomics.application.queries import CheckAnswer, Shown, TenantListed, TenantView
 from tai_autonomics.domain.tenant import Check
 from tai_autonomics.ledger.records import Erased, Quarantined
@@ -71,6 +71,8 @@ class FrontDoor(Struct, frozen=True, kw_only=True):
     corridor: Corridor
     queries: Queries
     verifier: Verifier
+    webhooks: WebhookVerifier | None = None
+    """None where no source of signed webhooks is known."""
     quarantine: Callable[[Quarantined], Awaitable[bool]]
     """Durable when it answers True; False when the quarantine is full."""
     journal_clean: Callable[[], Awaitable[bool]]

@@ -84,6 +84,7 @@ def routes() -> tuple[Route, ...]:
                 "invalid_entitlement_id",
                 "unknown_action",
             ),
+            credentials=("bearer", "webhook"),
             keyed=True,
             writes=True,
             body="own",

@@ -40,6 +40,7 @@ from tai_autonomics.wiring.house import House, house, telemetry
 from tai_autonomics.wiring.machine import SystemClock
 from tai_autonomics.wiring.memory import Settling
 from tai_autonomics.wiring.policies import PlansInForce
+from tai_autonomics.wiring.senders import webhooks
 
 REQUESTS_SHARE: Final = 0.4
 """Of the time to drain. The corridor has its share after it, and the store what a last statement waits for a lock."""
@@ -166,6 +167,7 @@ def front_door(
         corridor=parts.corridor,
         queries=parts.queries,
         verifier=TokenVerifier(verifying.public, issuance(settings), parts.clock),
+        webhooks=webhooks(settings, parts.clock),
         quarantine=parts.store.quarantine,
         journal_clean=parts.store.journal_clean,
         note_erased=_noting(settings.backups_dir, told),

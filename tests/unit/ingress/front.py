@@ -25,6 +25,7 @@ from tai_autonomics.domain.governor import Observe, SignalObserved, SignalRefuse
 from tai_autonomics.domain.moments import Moment
 from tai_autonomics.domain.tenant import Check, CheckResult, Command, Event, Limit, name_of
 from tai_autonomics.errors import IdempotencyKeyReused, Unauthenticated
+from tai_autonomics.identity.webhooks import Sender, SignedWebhooks
 from tai_autonomics.ingress.app import build
 from tai_autonomics.ingress.front_door import Drain, FrontDoor, Limits
 from tai_autonomics.ledger.commitment import commit
@@ -260,7 +261,7 @@ class Response:
 class House:
     """The front door and everything behind it."""
 
-    def __init__(self, **limits: Any) -> None:
+    def __init__(self, webhooks: Mapping[str, Sender] | None = None, **limits: Any) -> None:
         self.corridor = MemoryCorridor()
         self.queries = MemoryQueries(self.corridor)
         self.ear, self.clock, self.drain = Ear(), FixedClock(), Drain()
@@ -274,6 +275,7 @@ class House:
             corridor=self.corridor,
             queries=self.queries,
             verifier=TokenTable(),
+            webhooks=webhooks and SignedWebhooks(webhooks, self.clock, tolerance_seconds=300),
             quarantine=self._quarantine,
             journal_clean=self._journal_clean,
             note_erased=self._note_erased,
