@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from tai_autonomics.errors import InvalidSetting
 
-OUR_PREFIXES: Final = ("TAI_", "MARKETPLACE_WEBHOOK_")
+OUR_PREFIXES: Final = ("TAI_", "MARKETPLACE_WEBHOOK_", "PUBSUB_PUSH_")
 FILE_BYTES_MAX: Final = 64 * 1024
 """A `.env` or a NAME_FILE that is larger is not what somebody meant."""
 
@@ -459,6 +459,36 @@ class Settings(Struct, frozen=True, kw_only=True):
             "`pubsub.publish` goes to the emulator at this address, in place of Google's.",
         ),
     ]
+    pubsub_push_audience: Annotated[
+        str | None,
+        Setting(
+            "PUBSUB_PUSH_AUDIENCE",
+            _text(r"[\x21-\x7e]{1,1024}", "1 to 1024 printable ASCII characters without a space"),
+            None,
+            "`aud` of Google's token on `POST /pubsub`: the push subscription's audience, or else its endpoint URL.",
+        ),
+    ]
+    pubsub_push_service_account: Annotated[
+        str | None,
+        Setting(
+            "PUBSUB_PUSH_SERVICE_ACCOUNT",
+            _text(r"(?=.{1,128}$)[a-z0-9][a-z0-9.-]*@[a-z0-9][a-z0-9.-]*", "the e-mail address of a service account"),
+            None,
+            "`email` of that token; set with `PUBSUB_PUSH_AUDIENCE`. Unset: tokens of Google's are 401 there too.",
+        ),
+    ]
+    pubsub_push_certs_url: Annotated[
+        str,
+        Setting(
+            "PUBSUB_PUSH_CERTS_URL",
+            _text(
+                r"https://[A-Za-z0-9.-]+(:[0-9]{1,5})?/[A-Za-z0-9._~/-]*",
+                "an https URL without user, password, query and fragment",
+            ),
+            "https://www.googleapis.com/oauth2/v1/certs",
+            "Where Google's certificates are, as JSON of PEM by kid.",
+        ),
+    ]
     marketplace_webhook_secrets: Annotated[
         WebhookSecrets | None,
         Setting(
@@ -845,11 +875,19 @@ def _sender_disagreements(values: Mapping[str, object]) -> list[str]:
     secrets, tenants = values.get("marketplace_webhook_secrets"), values.get("marketplace_webhook_tenants")
     known = secrets.sources if isinstance(secrets, WebhookSecrets) else {}
     named = tenants.sources if isinstance(tenants, WebhookTenants) else {}
-    return [
+    problems = [
         f"MARKETPLACE_WEBHOOK_TENANTS: {source!r} has no secret in MARKETPLACE_WEBHOOK_SECRETS"
         for source in named
         if source not in known
     ]
+    match values:
+        case {"pubsub_push_audience": str(), "pubsub_push_service_account": None}:
+            problems.append("PUBSUB_PUSH_SERVICE_ACCOUNT: is not set; required with PUBSUB_PUSH_AUDIENCE")
+        case {"pubsub_push_audience": None, "pubsub_push_service_account": str()}:
+            problems.append("PUBSUB_PUSH_AUDIENCE: is not set; required with PUBSUB_PUSH_SERVICE_ACCOUNT")
+        case _:
+            pass
+    return problems
 
 
 def _is_loopback(host: str) -> bool:

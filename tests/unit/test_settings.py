@@ -473,6 +473,45 @@ def test_a_misspelt_variable_of_webhooks_is_reported() -> None:
     assert warning == ("MARKETPLACE_WEBHOOK_TENANT is set and nothing reads it; is MARKETPLACE_WEBHOOK_TENANTS meant?")
 
 
+PUSH = {
+    "PUBSUB_PUSH_AUDIENCE": "https://tai.example/pubsub",
+    "PUBSUB_PUSH_SERVICE_ACCOUNT": "pusher@acme-prod.iam.gserviceaccount.com",
+}
+
+
+def test_a_push_subscription_is_known_by_its_audience_and_its_service_account() -> None:
+    settings = Settings.load(PUSH).settings
+    assert settings.pubsub_push_audience == "https://tai.example/pubsub"
+    assert settings.pubsub_push_service_account == "pusher@acme-prod.iam.gserviceaccount.com"
+    assert settings.pubsub_push_certs_url == "https://www.googleapis.com/oauth2/v1/certs"
+
+
+@pytest.mark.parametrize("missing", PUSH)
+def test_one_of_audience_and_service_account_stops_the_start(missing: str) -> None:
+    (given,) = set(PUSH) - {missing}
+    assert problems({given: PUSH[given]}) == [f"{missing}: is not set; required with {given}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PUBSUB_PUSH_AUDIENCE", "a b"),
+        ("PUBSUB_PUSH_SERVICE_ACCOUNT", "pusher"),
+        ("PUBSUB_PUSH_SERVICE_ACCOUNT", "Pusher@acme-prod.iam.gserviceaccount.com"),
+        ("PUBSUB_PUSH_SERVICE_ACCOUNT", "serviceAccount:pusher@acme-prod.iam.gserviceaccount.com"),
+        ("PUBSUB_PUSH_SERVICE_ACCOUNT", f"{'p' * 120}@acme-prod"),
+        ("PUBSUB_PUSH_CERTS_URL", "http://www.googleapis.com/oauth2/v1/certs"),
+        ("PUBSUB_PUSH_CERTS_URL", "https://user@www.googleapis.com/oauth2/v1/certs"),
+        ("PUBSUB_PUSH_CERTS_URL", "https://www.googleapis.com/oauth2/v1/certs?alt=json"),
+        ("PUBSUB_PUSH_CERTS_URL", "/etc/certs.json"),
+    ],
+)
+def test_what_is_no_push_subscription_is_told(name: str, value: str) -> None:
+    (told,) = problems({**PUSH, name: value})
+    assert told.startswith(f"{name}: ")
+    assert "has another form" in told
+
+
 def test_networks_are_shown_as_they_are_set() -> None:
     loaded = Settings.load({"TAI_WEBHOOK_ADDRESSES_ALLOWED": "10.1.0.0/16, 192.168.0.7,fd00::/8"})
     assert as_shown(loaded)["TAI_WEBHOOK_ADDRESSES_ALLOWED"] == "10.1.0.0/16,192.168.0.7/32,fd00::/8"

@@ -1,7 +1,7 @@
 """
 Who is calling, and what that role may do.
 
-    Authorization: Bearer <token> --Verifier--> Caller, or 401
+    Authorization: Bearer <token> --the route's Verifier--> Caller, or 401
     no Authorization, but webhook headers, where webhooks are taken --WebhookVerifier, body--> Caller, or 401
     Caller + route --ROLES--> allowed, or 403 role_forbidden
     Caller + tenant --> reached, or 403 tenant_forbidden: the same whether or not the tenant exists

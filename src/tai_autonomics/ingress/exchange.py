@@ -254,7 +254,7 @@ def trace_of(headers: dict[bytes, bytes]) -> str | None:
     return None if trace == b"0" * 32 or match[3] == b"0" * 16 else trace.decode("ascii")
 
 
-Credential = Literal["bearer", "webhook"]
+Credential = Literal["bearer", "google", "webhook"]
 Handler = Callable[[Exchange, Any], Awaitable[Reply]]
 
 

@@ -71,6 +71,8 @@ class FrontDoor(Struct, frozen=True, kw_only=True):
     corridor: Corridor
     queries: Queries
     verifier: Verifier
+    push_verifier: Verifier | None = None
+    """Takes Google's tokens of the push subscription too, on POST /pubsub; None where no subscription is known."""
     webhooks: WebhookVerifier | None = None
     """None where no source of signed webhooks is known."""
     quarantine: Callable[[Quarantined], Awaitable[bool]]

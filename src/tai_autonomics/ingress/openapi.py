@@ -36,6 +36,12 @@ WITH_BODY: Final = ("body_too_large", "unsupported_media_type", "missing_field")
 WHEN_WRITING: Final = ("conflict", "outcome_unknown")
 _CREDENTIALS: Final[Mapping[Credential, dict[str, str]]] = {
     "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    "google": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "Google's OIDC token of the push subscription.",
+    },
     "webhook": {
         "type": "apiKey",
         "in": "header",

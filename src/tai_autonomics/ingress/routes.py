@@ -97,6 +97,7 @@ def routes() -> tuple[Route, ...]:
             takes=(pubsub.PushEnvelope,),
             answers=(pubsub.PushReply,),
             reasons=("malformed_envelope",),
+            credentials=("bearer", "google"),
             body="push",
             writes=True,
         ),

@@ -40,7 +40,7 @@ from tai_autonomics.wiring.house import House, house, telemetry
 from tai_autonomics.wiring.machine import SystemClock
 from tai_autonomics.wiring.memory import Settling
 from tai_autonomics.wiring.policies import PlansInForce
-from tai_autonomics.wiring.senders import webhooks
+from tai_autonomics.wiring.senders import Senders
 
 REQUESTS_SHARE: Final = 0.4
 """Of the time to drain. The corridor has its share after it, and the store what a last statement waits for a lock."""
@@ -134,7 +134,8 @@ async def _serve_house(
         log_lines_dropped=lambda: told.logs.dropped,
     )
     await health.probe()
-    door = front_door(settings, parts, told, verifying, health, drain)
+    senders = await Senders.open(settings, parts.clock, told)
+    door = front_door(settings, parts, told, verifying, health, drain, senders)
     background = _background(settings, parts, told, health, scraping, Redriving(door, parts.store), executor, actuators)
     try:
         await serve_http(
@@ -150,6 +151,7 @@ async def _serve_house(
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
+        await senders.aclose()
         await actuators.aclose()
 
 
@@ -160,14 +162,22 @@ def _left(settings: Settings, seconds: float) -> float:
 
 
 def front_door(
-    settings: Settings, parts: House, told: Telemetry, verifying: Keys, health: Health, drain: Drain
+    settings: Settings,
+    parts: House,
+    told: Telemetry,
+    verifying: Keys,
+    health: Health,
+    drain: Drain,
+    senders: Senders,
 ) -> FrontDoor:
     """Everything that a request can reach."""
+    verifier = TokenVerifier(verifying.public, issuance(settings), parts.clock)
     return FrontDoor(
         corridor=parts.corridor,
         queries=parts.queries,
-        verifier=TokenVerifier(verifying.public, issuance(settings), parts.clock),
-        webhooks=webhooks(settings, parts.clock),
+        verifier=verifier,
+        push_verifier=senders.pushing(verifier),
+        webhooks=senders.webhooks,
         quarantine=parts.store.quarantine,
         journal_clean=parts.store.journal_clean,
         note_erased=_noting(settings.backups_dir, told),

@@ -9,7 +9,7 @@ from typing import Any
 
 from tai_autonomics.application.codec import events_to_json
 from tai_autonomics.application.corridor import Answer, Submission
-from tai_autonomics.application.ports import Answered, Caller
+from tai_autonomics.application.ports import Answered, Caller, Verifier
 from tai_autonomics.application.queries import (
     AsOf,
     CheckAnswer,
@@ -261,7 +261,9 @@ class Response:
 class House:
     """The front door and everything behind it."""
 
-    def __init__(self, webhooks: Mapping[str, Sender] | None = None, **limits: Any) -> None:
+    def __init__(
+        self, webhooks: Mapping[str, Sender] | None = None, push_verifier: Verifier | None = None, **limits: Any
+    ) -> None:
         self.corridor = MemoryCorridor()
         self.queries = MemoryQueries(self.corridor)
         self.ear, self.clock, self.drain = Ear(), FixedClock(), Drain()
@@ -275,6 +277,7 @@ class House:
             corridor=self.corridor,
             queries=self.queries,
             verifier=TokenTable(),
+            push_verifier=push_verifier,
             webhooks=webhooks and SignedWebhooks(webhooks, self.clock, tolerance_seconds=300),
             quarantine=self._quarantine,
             journal_clean=self._journal_clean,
