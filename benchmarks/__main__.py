@@ -1,4 +1,4 @@
-"""Runs the benchmarks that are named, all of them when none is, and writes their table into README.md."""
+"""Runs the benchmarks that are named, all of them when none is, and writes the tables that show their results."""
 
 import argparse
 from pkgutil import resolve_name
@@ -22,6 +22,7 @@ BENCHMARKS: Final = {
     "P12": "replay:measure_replay",
     "SIGNALS": "signals:measure_signals",
     "STORES": "stores:measure_stores",
+    "SIMULATION": "ladder:measure_simulation",
     "MOVE": "move:measure_move",
     "CEILINGS": "ceiling:measure_ceilings",
 }
@@ -32,7 +33,7 @@ def main() -> None:
     options = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     options.add_argument("numbers", nargs="*", metavar="P1", help=f"of {', '.join(BENCHMARKS)}; none is all")
     options.add_argument("--short", action="store_true", help="see that everything works; the figures mean nothing")
-    options.add_argument("--table", action="store_true", help="only write the table in README.md from the results")
+    options.add_argument("--table", action="store_true", help="only write the tables from the results")
     chosen = options.parse_args()
     numbers = [number.upper() for number in chosen.numbers] or list(BENCHMARKS)
     if unknown := [number for number in numbers if number not in BENCHMARKS]:
@@ -43,6 +44,7 @@ def main() -> None:
             resolve_name(f"benchmarks.{name}")(SHORT if chosen.short else FULL)
     if not chosen.short:
         write_table()
+        resolve_name("benchmarks.scaling").write_document()
 
 
 if __name__ == "__main__":

@@ -115,6 +115,8 @@ class Stream:
     def receive(self, connection: socket.socket) -> None:
         number = connection.fileno()
         reply = connection.recv(REPLY_BYTES_MAX)
+        if not reply:
+            raise FailedRequests("the server closed a connection")
         if number in self.partial:
             self.partial[number] += reply
             reply = bytes(self.partial[number])
@@ -144,8 +146,12 @@ class Stream:
         )
 
 
-def drive(streams: list[Stream], seconds: float) -> float:
-    """Send what is due and take what arrives, until all is answered or the drain's bound; the seconds it took."""
+def drive(streams: list[Stream], seconds: float, *, rest_seconds: float = 0.0) -> float:
+    """
+    Send what is due and take what arrives, until all is answered or the drain's bound; the seconds it took.
+
+    With `rest_seconds` it leaves its core to others while nothing arrives, and sends up to that much late.
+    """
     waiting = select.epoll()
     owner = {}
     for stream in streams:
@@ -156,7 +162,7 @@ def drive(streams: list[Stream], seconds: float) -> float:
     while not all(stream.done for stream in streams) and now < start + seconds + DRAIN_SECONDS_MAX:
         for stream in streams:
             stream.send_due(start, now)
-        for number, _ in waiting.poll(0):
+        for number, _ in waiting.poll(rest_seconds):
             stream, connection = owner[number]
             stream.receive(connection)
         now = perf_counter()

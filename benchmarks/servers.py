@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory, gettempdir
 from typing import Final
 
 from msgspec import Struct
+from tests.journey.tokens import own_keys
 
 SERVER_CORE: Final = 0
 LOAD_CORE: Final = 1
@@ -66,8 +67,10 @@ def service(
     `core` None lets it run on all of them.
     """
     kept = nullcontext(directory) if directory else fresh_directory()
-    with kept as where, running(["-m", "tai_autonomics", "serve"], where, environ=environ, core=core) as server:
-        yield server
+    with kept as where:
+        keys = {} if environ.get("STORE_URL", "sqlite:").startswith("sqlite:") else own_keys(where)
+        with running(["-m", "tai_autonomics", "serve"], where, environ={**keys, **environ}, core=core) as server:
+            yield server
 
 
 @contextmanager

@@ -33,7 +33,6 @@ SIGNALS_EACH: Final = 100
 TENANTS: Final = 1_000
 TENANTS_EACH: Final = (1, 10, 100)
 HEALTH_PER_SECOND: Final = 100.0
-SECONDS_FACTOR: Final = 3
 CONNECTIONS: Final = 64
 """As many pushes are under way at most."""
 FIRST: Final = 1_000_000
@@ -88,7 +87,7 @@ def _round(tenants: TenantsFile, size: Size, *, tenants_each: int) -> Health:
             prime(server, tenants)
             load = partial(_load, server, tenants, tenants_each)
             load(seconds=size.warm_up_seconds, first=0)
-            return load(seconds=size.seconds * SECONDS_FACTOR, first=FIRST)
+            return load(seconds=size.seconds, first=FIRST)
 
 
 def _load(server: Server, tenants: TenantsFile, tenants_each: int, *, seconds: int, first: int) -> Health:
@@ -116,6 +115,22 @@ class Pushes(Stream):
         return super().is_good(reply) and b'"quarantined"' not in reply and b"/problems/" not in reply
 
 
+def _probe(chosen: argparse.Namespace) -> Stream:
+    return Stream(cycle([HEALTH]), rate=HEALTH_PER_SECOND, seconds=chosen.seconds, connections=4, port=chosen.port)
+
+
+def _pushes(chosen: argparse.Namespace) -> Pushes:
+    requests = push.calm_requests(
+        TenantsFile(chosen.tenants, 0).drawn(str(chosen.first)),
+        chosen.token_file.read_text().strip(),
+        signals=SIGNALS_EACH,
+        tenants_each=chosen.tenants_each,
+        first=chosen.first,
+    )
+    rate = SIGNALS_PER_SECOND / SIGNALS_EACH
+    return Pushes(requests, rate=rate, seconds=chosen.seconds, connections=CONNECTIONS, port=chosen.port)
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--port", type=int, required=True)
@@ -126,26 +141,11 @@ def main() -> None:
     options.add_argument("--tenants-each", type=int, required=True)
     options.add_argument("--seconds", type=int, required=True)
     chosen = options.parse_args()
-    drawn = TenantsFile(chosen.tenants, 0).drawn(str(chosen.first))
-    messages = Pushes(
-        push.calm_requests(
-            drawn,
-            chosen.token_file.read_text().strip(),
-            signals=SIGNALS_EACH,
-            tenants_each=chosen.tenants_each,
-            first=chosen.first,
-        ),
-        rate=SIGNALS_PER_SECOND / SIGNALS_EACH,
-        seconds=chosen.seconds,
-        connections=CONNECTIONS,
-        port=chosen.port,
-    )
     gc.disable()
-    before, during = (
-        Stream(cycle([HEALTH]), rate=HEALTH_PER_SECOND, seconds=chosen.seconds, connections=4, port=chosen.port)
-        for _ in range(2)
-    )
+    before = _probe(chosen)
     quiet = drive([before], chosen.seconds)
+    # Connected only now: the service closes connections that rest.
+    during, messages = _probe(chosen), _pushes(chosen)
     server = Server(chosen.port, chosen.pid, chosen.token_file.parent, 0.0)
     used = server.cpu_seconds()
     loud = drive([during, messages], chosen.seconds)

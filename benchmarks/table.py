@@ -222,11 +222,11 @@ def _provenance(results: dict[str, Result]) -> list[str]:
     for name, result in results.items():
         rows = "; ".join(f"{row.name} {row.median:g} {row.unit}" for row in result.rows if row.unit != "ratio")
         lines.append(f"- {name}, {result.time}, commit {result.commit}: {rows}")
-    machines = {_machine(result) for result in results.values()}
+    machines = {machine_of(result) for result in results.values()}
     return [*lines, "", *sorted(f"Measured on {machine}." for machine in machines)]
 
 
-def _machine(result: Result) -> str:
+def machine_of(result: Result) -> str:
     machine, versions = result.machine, result.versions
     used = ", ".join(f"{name} {versions[name]}" for name in ("uvicorn", "starlette", "msgspec", "orjson"))
     return (

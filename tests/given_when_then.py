@@ -6,6 +6,7 @@ A rule as a sentence: given(what happened).when(a command).then(what follows), o
 
 from tests.builders import ACTION, BOUNDS, NOW, plans
 
+from tai_autonomics.domain.budgets import BudgetUse
 from tai_autonomics.domain.decider import Accepted, Reason, Refused, fold
 from tai_autonomics.domain.identifiers import ActionId
 from tai_autonomics.domain.moments import Moment
@@ -38,9 +39,17 @@ class Given:
     def within(self, bounds: Bounds) -> "Given":
         return Given(self.events, self.plans_in_force, bounds)
 
-    def when(self, command: Command, *, at: Moment = NOW, action_id: ActionId = ACTION) -> "Then":
+    def when(
+        self, command: Command, *, at: Moment = NOW, action_id: ActionId = ACTION, counted: BudgetUse | None = None
+    ) -> "Then":
         decision = decide(
-            command, self.state, now=at, plans=self.plans_in_force, bounds=self.bounds, action_id=action_id
+            command,
+            self.state,
+            now=at,
+            plans=self.plans_in_force,
+            bounds=self.bounds,
+            action_id=action_id,
+            counted=counted,
         )
         return Then(self, decision)
 

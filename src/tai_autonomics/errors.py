@@ -5,6 +5,7 @@ The exception tree: what can go wrong, in the words of this house. None of it kn
     ├── Malformed                     what came in cannot be understood
     ├── NotCanonical, BrokenChain     bytes that are not what a receipt must be
     ├── BrokenBackup                  a backup that is not what its manifest says
+    ├── BrokenArchive                 an archive file that is not what the ledger says
     ├── Unauthenticated, Forbidden    who is calling, and what they may do
     ├── Unknown                       the named thing does not exist
     ├── IdempotencyKeyReused          one key, two different requests
@@ -41,6 +42,10 @@ class BrokenChain(TaiError):
 
 class BrokenBackup(TaiError):
     """A backup that is not there whole, or is not what its manifest says."""
+
+
+class BrokenArchive(TaiError):
+    """An archive file that does not hold the receipts that are to be dropped, or is not the one that was sealed."""
 
 
 class Unauthenticated(TaiError):

@@ -147,6 +147,13 @@ def _parse_path(text: str) -> Path:
     return Path(text)
 
 
+def _parse_jwks_url(text: str) -> str:
+    place, query = r"(?:/[\x21\x24-\x3e\x40-\x7e]*)?", r"(?:\?[\x21\x24-\x7e]*)?"
+    if not re.fullmatch(rf"https://[A-Za-z0-9.-]+(?::[0-9]{{1,5}})?{place}{query}", text):
+        raise ValueError("is no such URL")
+    return text
+
+
 def _parse_collection(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,63}", text):
         raise ValueError("has another form")
@@ -283,7 +290,20 @@ def _firestore_named(url: str) -> tuple[str | None, str | None]:
 _PROJECT: Final = r"(?:[a-z0-9.-]{1,64}:)?[a-z][a-z0-9-]{4,28}[a-z0-9]"
 _DATABASE: Final = r"\(default\)|[a-z][a-z0-9-]{2,61}[a-z0-9]"
 FIRESTORE_COLLECTIONS: Final = frozenset(
-    ("heads", "claims", "parts", "erased", "snapshots", "due", "quarantine", "policies", "chunks", "meta")
+    (
+        "heads",
+        "claims",
+        "parts",
+        "erased",
+        "dropped",
+        "snapshots",
+        "bases",
+        "due",
+        "quarantine",
+        "policies",
+        "chunks",
+        "meta",
+    )
 )
 """Those of the Firestore store beside its receipts."""
 IN_MEMORY: Final = "sqlite://:memory:"
@@ -292,6 +312,10 @@ POSTGRESQL: Final = ("postgresql://", "postgres://")
 _PATH: Final = Form("a path", _parse_path)
 _HOST: Final = _text(r"[A-Za-z0-9.:-]{1,253}", "an address or a host name")
 _NAME_OF_ISSUER: Final = _text(r"[\x21-\x7e]{1,255}", "1 to 255 printable ASCII characters without a space")
+_CLAIM: Final = _text(
+    r"[\x21-\x2e\x30-\x7e][\x21-\x7e]{0,254}|(?:/(?:[\x21-\x2e\x30-\x7d]|~[01])+){1,8}",
+    "a claim's name, or a pointer (RFC 6901) of at most 8 names, each with a slash before it",
+)
 _STORE: Final = Form(
     "sqlite:///path (sqlite:////path from the root), postgresql://user:password@host:port/database?option=value"
     " or firestore://project/database",
@@ -376,11 +400,47 @@ class Settings(Struct, frozen=True, kw_only=True):
         Path | None,
         Setting("JWT_KEYS", _PATH, None, "JWKS or PEM file that verifies tokens; unset: a key made on first start."),
     ]
+    jwt_jwks_url: Annotated[
+        str | None,
+        Setting(
+            "JWT_JWKS_URL",
+            Form("an https URL without user, password and fragment", _parse_jwks_url),
+            None,
+            "An identity provider's keys, in place of `JWT_KEYS`.",
+        ),
+    ]
+    jwt_jwks_refresh_seconds: Annotated[
+        float,
+        Setting(
+            "JWT_JWKS_REFRESH_SECONDS",
+            _seconds(10, 86_400),
+            "300",
+            "How often its keys are fetched; a key that it takes away verifies no longer than that, and a minute.",
+        ),
+    ]
+    jwt_jwks_keep_seconds: Annotated[
+        float,
+        Setting(
+            "JWT_JWKS_KEEP_SECONDS",
+            _seconds(60, 604_800),
+            "3600",
+            "While it does not answer, its keys are good for so long; then new tokens get 503 `keys_unavailable`.",
+        ),
+    ]
     jwt_issuer: Annotated[
-        str, Setting("JWT_ISSUER", _NAME_OF_ISSUER, "tai-autonomics", "`iss` of a token; required with `JWT_KEYS`.")
+        str, Setting("JWT_ISSUER", _NAME_OF_ISSUER, "tai-autonomics", "`iss` of a token; required with keys of yours.")
     ]
     jwt_audience: Annotated[
-        str, Setting("JWT_AUDIENCE", _NAME_OF_ISSUER, "tai-autonomics", "`aud` of a token; required with `JWT_KEYS`.")
+        str,
+        Setting("JWT_AUDIENCE", _NAME_OF_ISSUER, "tai-autonomics", "`aud` of a token; required with keys of yours."),
+    ]
+    jwt_subject_claim: Annotated[str, Setting("JWT_SUBJECT_CLAIM", _CLAIM, "sub", "The claim that says who calls.")]
+    jwt_roles_claim: Annotated[
+        str,
+        Setting("JWT_ROLES_CLAIM", _CLAIM, "roles", "The claim of the roles (`/realm_access/roles`: nested)."),
+    ]
+    jwt_tenants_claim: Annotated[
+        str, Setting("JWT_TENANTS_CLAIM", _CLAIM, "tenants", "The claim of the tenants that a caller reaches.")
     ]
     jwt_leeway_seconds: Annotated[
         float, Setting("JWT_LEEWAY_SECONDS", _seconds(0, 300), "30", "How far an issuer's clock may be from ours.")
@@ -699,17 +759,21 @@ class Settings(Struct, frozen=True, kw_only=True):
         dev: bool = False,
         dotenv: Path | None = None,
         overrides: Mapping[str, str] | None = None,
+        serving: bool = False,
     ) -> "Loaded":
         """
         The settings in force; `dotenv` is read in dev alone and need not exist, `overrides` are the command line's.
 
-        Raises InvalidSetting that names every wrong variable, with its problem and the allowed form.
+        `serving` asks for what a service needs besides: where others reach it, nothing is made up. Raises
+        InvalidSetting that names every wrong variable, with its problem and the allowed form.
         """
         written = _read_dotenv(dotenv) if dev and dotenv is not None else {}
         layers = {"command line": overrides or {}, "environment": environ, ".env": written}
         found = {field: _find(setting, layers, dev=dev) for field, setting in TABLE.items()}
         values, problems = _parse(found)
         problems += _disagreements(values, found, dev=dev)
+        if serving:
+            problems += _missing_to_serve(values, found, on_cloud_run=bool(environ.get("K_SERVICE")))
         if problems:
             raise InvalidSetting("\n".join(problems))
         sources = {TABLE[field].name: one.source for field, one in found.items()}
@@ -835,12 +899,18 @@ def _quoted(text: str, setting: Setting) -> str:
 def _disagreements(values: Mapping[str, object], found: Mapping[str, _Found], *, dev: bool) -> list[str]:
     """What is wrong between two variables, each of which is right by itself."""
     problems = []
-    if values.get("jwt_keys") is not None:
+    given = [TABLE[field].name for field in ("jwt_keys", "jwt_jwks_url") if values.get(field) is not None]
+    if len(given) > 1:
+        problems.append("JWT_JWKS_URL: is set beside JWT_KEYS; keys come from one place: set one of them")
+    elif given:
         problems += [
-            f"{TABLE[field].name}: is not set; required with JWT_KEYS"
+            f"{TABLE[field].name}: is not set; required with {given[0]}"
             for field in ("jwt_issuer", "jwt_audience")
             if found[field].source == "default"
         ]
+    match values:
+        case {"jwt_jwks_keep_seconds": float(keep), "jwt_jwks_refresh_seconds": float(refresh)} if keep < refresh:
+            problems.append(f"JWT_JWKS_KEEP_SECONDS: {keep:g} is less than JWT_JWKS_REFRESH_SECONDS, {refresh:g}")
     match values:
         case {"lane_waiting_max": int(lane), "waiting_max": int(instance)} if lane > instance:
             problems.append(f"TAI_LANE_WAITING_MAX: {lane} is more than TAI_WAITING_MAX, {instance}")
@@ -851,6 +921,29 @@ def _disagreements(values: Mapping[str, object], found: Mapping[str, _Found], *,
     if not dev and values.get("store_url") == IN_MEMORY:
         problems.append(f"STORE_URL: the value forgets everything at a restart; allowed: {_STORE.allowed}")
     return problems
+
+
+def _missing_to_serve(values: Mapping[str, object], found: Mapping[str, _Found], *, on_cloud_run: bool) -> list[str]:
+    """On Cloud Run (which sets K_SERVICE) a disk is memory; instances of a shared store verify by the same keys."""
+    url = values.get("store_url")
+    if not isinstance(url, str):
+        return []
+    if url.startswith("sqlite://"):
+        lost = (
+            "STORE_URL: an embedded store is lost with its instance on Cloud Run (K_SERVICE is set);"
+            " allowed here: the URL of a shared store, postgresql://… or firestore://project/database"
+        )
+        return [lost] if on_cloud_run else []
+    if any(found[field].text is not None for field in ("jwt_keys", "jwt_jwks_url")):
+        return []
+    return [
+        "JWT_KEYS or JWT_JWKS_URL: neither is set; on a shared store every instance verifies tokens by the same keys",
+        *(
+            f"{TABLE[field].name}: is not set; required with the keys"
+            for field in ("jwt_issuer", "jwt_audience")
+            if found[field].source == "default"
+        ),
+    ]
 
 
 def _firestore_disagreements(values: Mapping[str, object]) -> list[str]:
@@ -938,12 +1031,3 @@ def firestore_place(settings: Settings) -> tuple[str, str]:
     project = project or settings.gcp_project_id
     assert project is not None, "load refuses a URL without a project where there is none"
     return project, database or settings.firestore_database or "(default)"
-
-
-def require_a_disk_that_lasts(settings: Settings, environ: Mapping[str, str]) -> None:
-    """Raises InvalidSetting on Cloud Run (which sets K_SERVICE) with an embedded store: its disk is memory."""
-    if environ.get("K_SERVICE") and settings.store_url.startswith("sqlite://"):
-        raise InvalidSetting(
-            "STORE_URL: an embedded store is lost with its instance on Cloud Run (K_SERVICE is set);"
-            " allowed here: the URL of a shared store, postgresql://… or firestore://project/database"
-        )

@@ -118,7 +118,7 @@ class Receiver:
             return
         head = (first + await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
-        body = await reader.readexactly(int(headers["content-length"]))
+        body = await reader.readexactly(int(headers.get("content-length", "0")))
         self.requests.append(Request(head[0], headers, body, self._names[-1] if self._names else None))
         self.arrived.set()
         answering = asyncio.ensure_future(self.answer(writer))

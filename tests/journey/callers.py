@@ -1,32 +1,17 @@
 """Those who call a started service: tokens of any role and reach, and bytes that no HTTP client would send."""
 
 import socket
-from datetime import UTC, datetime
 from typing import Final
 
 from tests.journey.service import Service
-
-from tai_autonomics.identity.keys import first_start_key
-from tai_autonomics.identity.tokens import Issuance, mint
+from tests.journey.tokens import minted
 
 ANSWER_SECONDS_MAX: Final = 30
 
 
 def token(service: Service, *roles: str, tenants: frozenset[str] | None = None, subject: str = "caller") -> str:
     """An hour's token, signed with the service's own key; `tenants` None is all of them."""
-    signing = first_start_key(service.data_dir).signing
-    assert signing is not None
-    return mint(
-        signing,
-        subject=subject,
-        roles=frozenset(roles),
-        tenants=tenants,
-        issuance=Issuance(
-            issuer="tai-autonomics", audience="tai-autonomics", leeway_seconds=30, lifetime_seconds_max=86400
-        ),
-        now=datetime.now(UTC),
-        lifetime_seconds=3600,
-    )
+    return minted(service.data_dir, *roles, tenants=tenants, subject=subject)
 
 
 def connect(service: Service) -> socket.socket:

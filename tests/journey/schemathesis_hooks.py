@@ -4,12 +4,12 @@ Much of what schemathesis sends is made to name things that exist, so that it re
 It is loaded by schemathesis itself (SCHEMATHESIS_HOOKS); whatever is not named here stays as generated.
 """
 
+import json
+import os
 import zlib
 from typing import Any
 
 import schemathesis
-
-from tai_autonomics.policy.file import load, shipped
 
 KNOWN = {
     "tenant_id": "acme",
@@ -27,8 +27,9 @@ KNOWN_IN_PATHS = {
     "tenant": "acme",
     "quota": "api_calls",
     "seq": "1",
-    "digest": load(shipped(), name="plans.yaml").digest,
+    **json.loads(os.environ["TAI_TEST_KNOWN_IN_PATHS"]),
 }
+"""With what only the run knows: the action that waits for approval, and the plans file's digest."""
 
 
 def is_chosen(value: object) -> bool:
@@ -60,6 +61,15 @@ def map_body(context: Any, body: Any) -> Any:
     if isinstance(body, dict) and body.get("action", "verify") == "verify":
         body = {name: value for name, value in body.items() if name not in NOT_OF_VERIFY}
     return known(body)
+
+
+@schemathesis.hook
+def before_call(context: Any, case: Any, kwargs: Any) -> None:
+    """Names that schemathesis took from earlier answers, last of all, become known ones too."""
+    if isinstance(case.body, dict) and isinstance(case.body.get("tenant_id"), str) and is_chosen(case.body):
+        case.body = {
+            name: KNOWN[name] if name in ("tenant_id", "entitlement_id") else each for name, each in case.body.items()
+        }
 
 
 @schemathesis.hook

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import httpx
 from tests.journey.stores import environ_of
+from tests.journey.tokens import own_keys
 
 START_SECONDS_MAX = 30
 STOP_SECONDS_MAX = 20
@@ -45,7 +46,7 @@ class Service:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, "TAI_METRICS_ADDRESS": "off", **self._store(), **self._environ},
+            env={**os.environ, "TAI_METRICS_ADDRESS": "off", **self._needed(), **self._environ},
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -54,8 +55,12 @@ class Service:
             raise AssertionError("the service did not start:\n" + "".join(self.output))
         return self
 
-    def _store(self) -> dict[str, str]:
-        return {} if "STORE_URL" in self._environ else environ_of(self.data_dir)
+    def _needed(self) -> dict[str, str]:
+        """The store, and for a shared one the keys that an embedded store's service makes by itself."""
+        store = self._environ if "STORE_URL" in self._environ else environ_of(self.data_dir)
+        if store["STORE_URL"].startswith("sqlite:") or "JWT_JWKS_URL" in self._environ:
+            return store
+        return {**store, **own_keys(self.data_dir)}
 
     def _read(self) -> None:
         """The first line that names a URL is the address that it listens on; everything is kept for failures."""

@@ -146,6 +146,17 @@ async def test_a_receiver_that_fails_opens_the_breaker_and_resume_closes_it(tmp_
                 assert resumed.status_code == 200, resumed.text
                 receiver.answer = status(204)
                 await until_told(house, client, lambda: breakers(house, "ActionSettled")[-1]["result"] == "succeeded")
+                listed = (await client.get("/v1/tenants/acme/actions?state=failed&limit=2")).json()
+                rest = (await client.get(f"/v1/tenants/acme/actions?state=failed&cursor={listed['next']}")).json()
+                ids = [each["action_id"] for each in (*listed["items"], *rest["items"])]
+                assert ids == [each["action_id"] for each in settled[::-1]]
+                shown = (await client.get(f"/v1/tenants/acme/actions/{ids[0]}")).json()
+                assert [each["event"]["type"] for each in shown["history"]] == [
+                    "ActionRequested",
+                    "ActionAttempted",
+                    "AttemptEnded",
+                    "ActionSettled",
+                ]
     assert len(receiver.requests) == 4
 
 
@@ -219,3 +230,59 @@ async def until(condition: Any) -> None:
     async with asyncio.timeout(SETTLED_SECONDS_MAX):
         while not await asyncio.to_thread(condition):
             await asyncio.sleep(0.2)
+
+
+THROTTLE: Final = """
+plans:
+  held:
+    rank: 10
+    quotas: {calls: {limit: 100, per: lifetime, kind: hard}}
+    governor:
+      budget: {max: 5, per: 1h}
+      rules:
+        - {name: surge, signal: cpu_utilization, over: 1 samples, act_when: value > 80.0, clear_when: value < 50.0,
+           cooldown: 1h, action: throttle, with: {requests: 3, per: 1h, for: 30d}, mode: enforce}
+"""
+
+
+async def test_a_throttle_holds_consumes_and_checks_to_its_rate_and_is_in_force_after_a_restart(tmp_path: Path) -> None:
+    file = tmp_path / "plans.yaml"
+    file.write_text(THROTTLE)
+    service = Service(tmp_path / "data", environ={"PLANS_FILE": str(file)})
+
+    async def held(client: httpx.AsyncClient) -> bool:
+        return "throttle" in (await client.get("/v1/tenants/acme")).json()["governor"]
+
+    def client() -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=service.url, headers={"Authorization": f"Bearer {service.admin_token}"})
+
+    item = {"operation": "consume", "quota": "calls", "amount": 1}
+    with service:
+        async with client() as asking:
+            grant = {"tenant_id": "acme", "entitlement_id": "ent_1", "action": "grant", "plan": "held"}
+            (await asking.post("/marketplace", json=grant)).raise_for_status()
+            signal = {"metric": "cpu_utilization", "value": 99}
+            (await asking.post("/v1/tenants/acme/signals", json=signal)).raise_for_status()
+            async with asyncio.timeout(SETTLED_SECONDS_MAX):
+                while not await held(asking):
+                    await asyncio.sleep(0.05)
+            items = [{**item, "request_id": str(number)} for number in range(8)]
+            replies = (await asking.post("/v1/tenants/acme/usage", json={"items": items})).json()["items"]
+            statuses = [each["status"] for each in replies]
+            # An hour's window may end between two of them, and then three more are let in.
+            assert statuses[:3] == [200] * 3
+            assert statuses.count(429) >= 2
+            check = await asking.post("/v1/tenants/acme/check", json={})
+            assert check.json()["throttle"]["requests"] == 3
+            assert check.headers["ratelimit-policy"] == '"throttle";q=3;w=3600'
+    with service:
+        async with client() as asking:
+            assert await held(asking)
+            for number in range(8):
+                reply = await asking.post("/v1/tenants/acme/usage", json={**item, "request_id": f"again-{number}"})
+                if reply.status_code == 429:
+                    break
+            assert reply.status_code == 429, "the rate is enforced after the restart too"
+            assert reply.json()["violated-policies"] == ["throttle"]
+            assert int(reply.headers["retry-after"]) <= 3_600
+    verify(await asyncio.to_thread(exported, service.data_dir), {})

@@ -122,6 +122,34 @@ def test_two_people_approve_and_what_became_of_it_is_listed_and_shown(service: S
     assert f"the action {action} is not in flight" in over.stdout
 
 
+def test_the_store_and_the_service_show_the_same(service: Service) -> None:
+    def shown(*place: str) -> list[list[dict[str, Any]]]:
+        """But for the moment that it is as of, and what ends between two of them."""
+        found = [
+            documents(tai(*asked, "--json", *place))
+            for asked in (
+                ("governor", "show", "acme"),
+                ("actions", "list"),
+                ("actions", "list", "-t", "acme"),
+                ("actions", "list", "-t", "acme", "--status", "cancelled"),
+                ("actions", "show", "acme", action),
+            )
+        ]
+        found[0][0]["as_of"].pop("time")
+        found[0][0]["governor"]["rules"][0].pop("cooldown_until", None)
+        return found
+
+    action = asked_for(service)
+    anna = as_person(service, "anna")
+    assert shown(*in_store(service)) == shown(*anna)
+    assert tai("actions", "approve", "acme", action, *anna).returncode == 0
+    assert tai("actions", "cancel", "acme", action, *anna).returncode == 0
+    settled = shown(*anna)
+    assert [each["state"] for each in settled[3]] == ["cancelled"]
+    assert settled[4][0]["approved_by"] == ["anna"]
+    assert shown(*in_store(service)) == settled
+
+
 def test_hands_off_and_on_again_as_the_governor_shows(service: Service) -> None:
     action, store, anna = asked_for(service), in_store(service), as_person(service, "anna")
     (before,) = documents(tai("governor", "show", "acme", "--json", *store))

@@ -1,5 +1,6 @@
 """What the interface's own description promises is what a started service answers, whatever it is sent."""
 
+import base64
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ from tests.journey.service import Service
 from tests.sizes import size
 
 from tai_autonomics.ingress.routes import routes
+from tai_autonomics.policy.file import load, shipped
 
 SEED: Final = "20261124"
 RUN_SECONDS_MAX: Final = 1_800
@@ -29,17 +31,38 @@ CHECKS: Final = (
 )
 OPERATIONS: Final = {route.name for route in routes() if route.path != "/openapi.json"}
 """schemathesis leaves out the description that it reads."""
-OF_AN_ACTION: Final = {route.name for route in routes() if "{action}" in route.path}
-"""What is only accepted while an action is in flight, which nothing here leads to: what is decided of it is a 409."""
+OF_AN_ACTION: Final = {route.name for route in routes() if "{action}" in route.path and route.writes}
+"""What is accepted at most once of the one action that is in flight: else, what is decided of it is a 409."""
+PLANS: Final = shipped().replace(
+    b"""
+          action: throttle
+          with: {requests: 600, per: 1m, for: 10m}
+          mode: shadow
+""",
+    b"""
+          action: webhook
+          with: {url: "http://127.0.0.1/", idempotent: true}
+          mode: approve
+""",
+)
+"""The rule's action waits for approval; approved, it fails for good, as no private address is allowed."""
+SECRET: Final = "whsec_" + base64.b64encode(b"a secret of thirty-two bytes, no").decode()
+ACTION: Final = "01JD0000000000000000000000-7-0123456789ab"
 OPEN: Final = {"GET /health", "GET /health/live", "GET /problems/{reason}"}
 REFUSED: Final = {400, 401, 404, 405, 415}
 """All that a stranger is answered where a token is asked for: 400 for a header, 405 and 415 before the body is read."""
 
 
 class Run:
-    """A finished run: what was sent to each operation, and what it answered. `described` is another description."""
+    """
+    A finished run: what was sent to each operation, and what it answered.
 
-    def __init__(self, service: Service, folder: Path, *, token: str, described: Path | None = None) -> None:
+    `described` is another description, `action` one that is there.
+    """
+
+    def __init__(
+        self, service: Service, folder: Path, *, token: str, described: Path | None = None, action: str = ACTION
+    ) -> None:
         report, roots = folder / "report.ndjson", [os.getcwd(), *filter(None, [os.environ.get("PYTHONPATH")])]
         command = [
             Path(sysconfig.get_path("scripts")) / "schemathesis",
@@ -49,7 +72,12 @@ class Run:
             *("--checks", ",".join(CHECKS), "--continue-on-failure", "--no-color", "--warnings", "off"),
             *("--report", "ndjson", "--report-ndjson-path", report),
         ]
-        hooks = {"SCHEMATHESIS_HOOKS": "tests.journey.schemathesis_hooks", "PYTHONPATH": os.pathsep.join(roots)}
+        known = {"action": action, "digest": load(PLANS, name="plans.yaml").digest}
+        hooks = {
+            "SCHEMATHESIS_HOOKS": "tests.journey.schemathesis_hooks",
+            "PYTHONPATH": os.pathsep.join(roots),
+            "TAI_TEST_KNOWN_IN_PATHS": json.dumps(known),
+        }
         self.done = subprocess.run(
             command,
             env={**os.environ, **hooks},
@@ -72,10 +100,15 @@ class Run:
 
 @pytest.mark.timeout(RUN_SECONDS_MAX)
 def test_an_admin_meets_no_5xx_and_nothing_that_is_not_described(tmp_path: Path) -> None:
-    with Service(tmp_path / "data") as service, service.client() as client:
+    (tmp_path / "plans.yaml").write_bytes(PLANS)
+    environ = {"PLANS_FILE": str(tmp_path / "plans.yaml"), "TAI_WEBHOOK_SIGNING_SECRETS": f"*={SECRET}"}
+    with Service(tmp_path / "data", environ=environ) as service, service.client() as client:
         grant = {"tenant_id": "acme", "entitlement_id": "ent_1", "action": "grant", "plan": "professional"}
         assert client.post("/marketplace", json={**grant, "metadata": {"order": "O-1"}}).status_code == 200
-        run = Run(service, tmp_path, token=service.admin_token)
+        signals = [{"metric": "cpu_utilization", "value": 99}] * 3
+        assert client.post("/v1/tenants/acme/signals", json={"signals": signals}).status_code == 200
+        action = client.get("/v1/tenants/acme").json()["action"]["action_id"]
+        run = Run(service, tmp_path, token=service.admin_token, action=action)
         assert client.get("/health").json()["status"] == "ok"
     assert run.done.returncode == 0, run.done.stdout
     assert run.statuses.keys() >= OPERATIONS

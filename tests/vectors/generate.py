@@ -4,6 +4,8 @@ Writes the frozen vectors beside it: `python -m tests.vectors.generate`.
     receipts.json    one receipt of each kind that a reader must cope with, and the parts beside it
     chain.jsonl      a ledger of 50 receipts as an export writes it
     mutations.json   lines that take the place of lines of chain.jsonl, and the receipt and step that must fail
+    archive.jsonl    the first four receipts of a ledger of six, as an archive holds them
+    based.jsonl      the other two as an export has them once those are archived
 
 A test compares the files with what this script gives today. They change only with an ADR: a verifier that someone
 wrote against them must go on working.
@@ -18,8 +20,8 @@ from typing import Any
 from tai_autonomics.ledger.canonical import canonical
 from tai_autonomics.ledger.commitment import commit
 from tai_autonomics.ledger.lines import parse_line, reply
-from tai_autonomics.ledger.receipt import claims_id, digest, seal
-from tai_autonomics.ledger.records import GENESIS, Part, Receipt
+from tai_autonomics.ledger.receipt import claims_id, digest, receipt_of, seal
+from tai_autonomics.ledger.records import GENESIS, Base, Part, Receipt, Snapshot
 
 HERE = Path(__file__).parent
 TENANT, LEDGER = "acme-corp", "01JDEDK3X0GOLDENLEDGER0001"
@@ -305,12 +307,51 @@ def described(name: str, receipt: Receipt, parts: tuple[Part, ...]) -> dict[str,
     }
 
 
+STATE = '{"plan":"professional","quotas":{"api_calls":"q\\"b\\\\s € 😂"}}'.encode()
+
+
+def archive() -> bytes:
+    """What an archive holds of a ledger: receipt 2 commits to a part, which stays in the store."""
+    head: Receipt | None = None
+    lines = []
+    for seq in range(1, 5):
+        beside = {"commits": commits(part(2, "metadata", METADATA))} if seq == 2 else {}
+        head = sealed(seq, head.hash if head else GENESIS, **beside)
+        lines.append(reply(head.body, head.hash, ()) + b"\n")
+    return b"".join(lines)
+
+
+def based() -> bytes:
+    """What goes on behind it; its first line brings along where the ledger begins, and its last says so."""
+    lines = archive()
+    last = indexed_line(lines.splitlines()[-1])
+    snapshot = Snapshot(last.seq, last.ledger, last.hash, last.time, 2, STATE)
+    base = Base(snapshot, sha256(lines).hexdigest())
+    fifth = sealed(5, last.hash)
+    said = {
+        "type": "LedgerArchived",
+        "first_seq": 1,
+        "through_seq": 4,
+        "hash": last.hash,
+        "state_digest": sha256(STATE).hexdigest(),
+        "archive_digest": base.archive,
+    }
+    sixth = sealed(6, fifth.hash, subject=("ledger", LEDGER), decision={}, events=[said])
+    return reply(fifth.body, fifth.hash, (), base=base) + b"\n" + reply(sixth.body, sixth.hash, ()) + b"\n"
+
+
+def indexed_line(text: bytes) -> Receipt:
+    return receipt_of(parse_line(text).body)
+
+
 def files() -> dict[str, bytes]:
     """Every frozen file by name, with the bytes that it must have."""
     return {
         "receipts.json": pretty([described(*single) for single in singles()]),
         "chain.jsonl": "".join(line + "\n" for line in export()).encode(),
         "mutations.json": pretty(mutations()),
+        "archive.jsonl": archive(),
+        "based.jsonl": based(),
     }
 
 

@@ -1,17 +1,8 @@
 """Full names of what lies in Google Cloud; a bare name is completed with the service's own project and region."""
 
-import re
-from typing import Final
-
 from msgspec import Struct
 
-_PROJECT: Final = r"(?:[a-z0-9.-]{1,64}:)?[a-z0-9-]{1,63}"
-_TOPIC_NAME: Final = r"[A-Za-z][A-Za-z0-9._~+%-]{2,254}"
-_SERVICE_NAME: Final = r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_TOPIC: Final = re.compile(rf"projects/{_PROJECT}/topics/{_TOPIC_NAME}", re.ASCII)
-_SERVICE: Final = re.compile(rf"projects/{_PROJECT}/locations/[a-z0-9-]{{1,63}}/services/{_SERVICE_NAME}", re.ASCII)
-_BARE_TOPIC: Final = re.compile(_TOPIC_NAME, re.ASCII)
-_BARE_SERVICE: Final = re.compile(_SERVICE_NAME, re.ASCII)
+from tai_autonomics.domain.actions import BARE_SERVICE, BARE_TOPIC, FULL_SERVICE, FULL_TOPIC
 
 
 class Place(Struct, frozen=True):
@@ -23,9 +14,9 @@ class Place(Struct, frozen=True):
 
 def topic(name: str, place: Place) -> str:
     """projects/<project>/topics/<name>. Raises ValueError that says what is wrong or missing."""
-    if _TOPIC.fullmatch(name):
+    if FULL_TOPIC.fullmatch(name):
         return name
-    if not _BARE_TOPIC.fullmatch(name):
+    if not BARE_TOPIC.fullmatch(name):
         raise ValueError("the topic is neither projects/<project>/topics/<name> nor a bare name")
     if place.project is None:
         raise ValueError("the topic has a bare name, and GCP_PROJECT_ID is not set")
@@ -34,9 +25,9 @@ def topic(name: str, place: Place) -> str:
 
 def service(name: str, place: Place) -> str:
     """projects/<project>/locations/<region>/services/<name>. Raises ValueError that says what is wrong or missing."""
-    if _SERVICE.fullmatch(name):
+    if FULL_SERVICE.fullmatch(name):
         return name
-    if not _BARE_SERVICE.fullmatch(name):
+    if not BARE_SERVICE.fullmatch(name):
         raise ValueError("the service is neither projects/<project>/locations/<region>/services/<name> nor a bare name")
     if place.project is None or place.region is None:
         missing = "GCP_PROJECT_ID" if place.project is None else "TAI_GCP_REGION"

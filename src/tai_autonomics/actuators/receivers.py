@@ -7,7 +7,8 @@ from typing import Final
 import httpx
 from msgspec import Struct
 
-URL_CHARACTERS_MAX: Final = 2_048
+from tai_autonomics.domain.actions import URL_CHARACTERS_MAX
+
 ANY: Final = "*"
 """In place of a host: the secrets of every receiver that has none of its own."""
 

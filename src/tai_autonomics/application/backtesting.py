@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct, field
 
-from tai_autonomics.application.codec import events_of
+from tai_autonomics.application.codec import events_of, state_at
 from tai_autonomics.application.ports import Store
 from tai_autonomics.application.rehearsing import Assumed, Rehearsal, Step
 from tai_autonomics.application.tallying import Act, Tallies, acts_of, count
@@ -35,7 +35,7 @@ from tai_autonomics.domain.governor import (
 )
 from tai_autonomics.domain.moments import Moment
 from tai_autonomics.domain.plans import Plans
-from tai_autonomics.domain.tenant import INITIAL_STATE, Bounds, Event, evolve
+from tai_autonomics.domain.tenant import Bounds, Event, evolve
 from tai_autonomics.ledger.records import Receipt
 
 SIGNAL_REASONS: Final = frozenset({"unknown_metric", "stale", "clock_skew", "entitlement_inactive"})
@@ -63,9 +63,14 @@ class Side(Struct):
 
 
 class Backtest(Struct):
-    """One tenant's. `unrecorded` messages were refused as a whole: what their signals were is not known."""
+    """
+    One tenant's. `unrecorded` messages were refused as a whole: what their signals were is not known.
+
+    `archived_until`: receipts from the time that was asked for until then are in an archive, and were not run again.
+    """
 
     tenant: str
+    archived_until: Moment | None = None
     signals: int = 0
     unrecorded: int = 0
     recorded: Side = field(default_factory=Side)
@@ -94,9 +99,12 @@ async def backtest(
     store: Store, tenant: str, plans: Plans, *, since: Moment, bounds: Bounds, assumed: Assumed
 ) -> Backtest:
     """Reads the ledger from its beginning, for the state at `since`. Raises LedgerNewerThanCode, StoreUnavailable."""
-    found, state = Backtest(tenant), INITIAL_STATE
+    base = (await store.bases((tenant,))).get(tenant)
+    found, state = Backtest(tenant), state_at(base)
+    if base is not None and base.snapshot.time >= since:
+        found.archived_until = since = Moment(base.snapshot.time)
     rehearsal: Rehearsal | None = None
-    async for receipt in receipts(store, tenant):
+    async for receipt in receipts(store, tenant, after=0 if base is None else base.seq):
         events = events_of(receipt)
         if receipt.time < since:
             state = fold(evolve, state, events)

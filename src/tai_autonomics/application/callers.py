@@ -87,6 +87,8 @@ class Callers:
             type = item.sealed.receipt.type  # noqa: A001
             self._observer.sealed(type)
             self._observer.decided(item.command, type, item.sealed.reason)
+            for reason, count in item.sealed.signals_refused.items():
+                self._observer.signals_refused(reason, count)
 
     def replay(self, lane: Lane, pending: Pending, receipt: Receipt) -> None:
         """Answer with a receipt that the ledger holds, if it is of the same request."""
@@ -107,7 +109,8 @@ class Callers:
             self._observer.failed("replay", error)
             receipt = None
         if receipt is None or receipt.command_id != pending.submission.command_id:
-            # Where it is another command's, the store went back since.
+            # Where it is another command's, the store went back since; where there is none, it may be archived.
+            self._recent.forget(lane.tenant)
             self.fail(lane, pending, OutcomeUnknown("its receipt cannot be read now: repeat with the same key"))
         else:
             self.replay(lane, pending, receipt)

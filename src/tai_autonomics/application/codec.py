@@ -6,10 +6,10 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import Struct
 
-from tai_autonomics.domain.tenant import Event, SetEffect, SetTimer, TenantState, due_of
+from tai_autonomics.domain.tenant import INITIAL_STATE, Event, SetEffect, SetTimer, TenantState, due_of, standing
 from tai_autonomics.errors import LedgerNewerThanCode
 from tai_autonomics.ledger.canonical import canonical
-from tai_autonomics.ledger.records import Due, DueKey, Receipt, Snapshot
+from tai_autonomics.ledger.records import Base, Due, DueKey, Receipt, Snapshot
 
 STATE_VERSION: Final = 2
 """
@@ -84,6 +84,27 @@ def state_of(snapshot: Snapshot) -> TenantState | None:
         return _states.decode(snapshot.state)
     except msgspec.DecodeError:
         return None
+
+
+def state_at(base: Base | None) -> TenantState:
+    """
+    The state that a ledger's receipts go on from. Raises LedgerNewerThanCode where it cannot be lifted.
+
+    The receipts before a base are not there to rebuild it.
+    """
+    if base is None:
+        return INITIAL_STATE
+    if (state := state_of(base.snapshot)) is None:
+        raise LedgerNewerThanCode(
+            f"the state at receipt {base.seq} of ledger {base.snapshot.ledger} has version"
+            f" {base.snapshot.state_version}, and this release knows {sorted(LIFTED)}"
+        )
+    return state
+
+
+def rows_at(base: Base) -> tuple[Due, ...]:
+    """What is due by a base's state."""
+    return tuple(Due(row.subject, row.kind, row.due) for row in standing(state_at(base)))
 
 
 def due_rows(events: tuple[Event, ...]) -> dict[tuple[str, str], Due | DueKey]:

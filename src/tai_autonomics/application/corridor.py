@@ -27,9 +27,22 @@ from tai_autonomics.application.ports import Entropy, Observer, Store
 from tai_autonomics.application.recent import RecentIds
 from tai_autonomics.application.reconciling import Reconciling
 from tai_autonomics.application.sealing import Submission, action_id_after, seal_decision
+from tai_autonomics.application.throttling import Throttles
+from tai_autonomics.domain.budgets import BudgetUse
 from tai_autonomics.domain.moments import Moment
 from tai_autonomics.domain.plans import Plans
-from tai_autonomics.domain.tenant import Bounds, Restore, TimerCommand, decide, name_of, next_timer, subject_of
+from tai_autonomics.domain.quota import Consume
+from tai_autonomics.domain.tenant import (
+    Bounds,
+    Restore,
+    TenantState,
+    TimerCommand,
+    decide,
+    name_of,
+    next_timer,
+    subject_of,
+    throttle_in_force,
+)
 from tai_autonomics.errors import ClockUntrusted, Draining, Overloaded, StoreUnavailable
 from tai_autonomics.ledger.records import Append, Appended, Busy, Conflict, Due, Duplicates, Outcome, Receipt, Snapshot
 
@@ -71,9 +84,11 @@ class Corridor:
         plans: Callable[[], Plans],
         domain_bounds: Bounds,
         bounds: CorridorBounds,
+        throttles: Throttles,
     ) -> None:
         self._store, self._clock, self._entropy, self._observer = store, clock, entropy, observer
         self._plans, self._domain_bounds, self._bounds = plans, domain_bounds, bounds
+        self._throttles = throttles
         self._lanes: OrderedDict[str, Lane] = OrderedDict()
         self._working: dict[str, Lane] = {}
         self._undecided: deque[Lane] = deque()
@@ -178,6 +193,14 @@ class Corridor:
         for receipt in receipts:
             self._recent.add(receipt)
         return lane.durable
+
+    async def reread(self, tenant: str, durable: Durable) -> Durable:
+        """What is durable by the store's own word; a lane at work, or one that is further, stays as it is."""
+        lane = self._lanes.get(tenant)
+        if lane is not None and lane.durable is durable and lane.idle:
+            self._recent.forget(tenant)
+            del self._lanes[tenant]
+        return await self.durable(tenant)
 
     def on_due(self, told: Callable[[str, tuple[Due, ...]], None]) -> None:
         """`told` hears, in the moment they are durable, of the rows that an append of this instance sets."""
@@ -381,6 +404,7 @@ class Corridor:
             plans=plans,
             bounds=self._domain_bounds,
             action_id=action_id_after(head),
+            counted=None if pending is None else self._counted(pending, state, now),
         )
         sealed = seal_decision(
             submission, decision, state=state, head=head, now=now, policy=plans.digest, entropy=self._entropy
@@ -388,6 +412,15 @@ class Corridor:
         # Before it is decided, so that a fault of ours is not written down.
         assert pending is not None or sealed.receipt.type != "refusal", f"a due timer was refused: {sealed.receipt!r}"
         lane.decided.append(Decided(sealed, pending, name_of(submission.command)))
+
+    def _counted(self, pending: Pending, state: TenantState, now: Moment) -> BudgetUse | None:
+        """What was asked of this instance before a consume, while its tenant is throttled."""
+        submission = pending.submission
+        if pending.counted is None and isinstance(submission.command, Consume):
+            throttle = throttle_in_force(state, now)
+            if throttle is not None:
+                pending.counted = self._throttles.ask(submission.tenant, throttle, now)
+        return pending.counted
 
     async def _replay(self, lane: Lane, pending: Pending, seq: int) -> None:
         await self._callers.replay_stored(lane, pending, seq)

@@ -22,7 +22,7 @@ from tai_autonomics.application.corridor import Answer, Corridor
 from tai_autonomics.application.ports import Actuator, Done, Entropy, NotDone, Observer, Target, Uncertain
 from tai_autonomics.application.sealing import EXECUTOR, Submission
 from tai_autonomics.domain.actions import Action, ActionType, type_of
-from tai_autonomics.domain.fleet import FLEET, Reserve
+from tai_autonomics.domain.fleet import Reserve
 from tai_autonomics.domain.governor import (
     LEASE_MARGIN_SECONDS,
     BeginAttempt,
@@ -32,11 +32,12 @@ from tai_autonomics.domain.governor import (
     action_of,
     stage_of,
 )
-from tai_autonomics.domain.identifiers import ActionId
+from tai_autonomics.domain.identifiers import FLEET, ActionId
 from tai_autonomics.domain.moments import Moment, plus_seconds
 from tai_autonomics.domain.plans import Plans
 from tai_autonomics.domain.tenant import Command
 from tai_autonomics.errors import Overloaded, Unavailable
+from tai_autonomics.ledger.receipt import read
 from tai_autonomics.ledger.records import Due
 
 ATTEMPT: Final = "attempt"
@@ -210,7 +211,8 @@ class Executor:
         answer = await self._submit(FLEET, Reserve(action.id, action_type), f"action:{action.id}:reserve")
         if answer.receipt.type != "refusal":
             return True
-        await self._give_up(action, "cancelled", "action_budget_exhausted")
+        refused = read(answer.receipt.body)["refusal"]
+        await self._give_up(action, "cancelled", f"{refused['reason']}: {refused['detail']}")
         return False
 
     async def _resolve(self, actuator: Actuator, action: Action) -> Target | None:

@@ -88,11 +88,21 @@ class Freshness:
             raise self._went_back(tenant)
         while durable.head.seq < seq:
             receipts = await self._missed(tenant, durable.head.seq)
+            if receipts and receipts[0].seq > durable.head.seq + 1:
+                durable = await self._reread(tenant, durable)
+                continue
             if not receipts or prev_of(receipts[0]) != durable.head.hash:
                 raise self._went_back(tenant)
             durable = self._corridor.adopt(tenant, durable, receipts)
         self._corridor.confirm(tenant, durable, asked)
         return durable
+
+    async def _reread(self, tenant: str, durable: Durable) -> Durable:
+        """What was missed rests in an archive: the ledger is read from its snapshot, or from its base."""
+        further = await self._corridor.reread(tenant, durable)
+        if further.head.seq <= durable.head.seq:
+            raise StoreUnavailable("the ledger is at work and was archived meanwhile")
+        return further
 
     async def _missed(self, tenant: str, after: int) -> tuple[Receipt, ...]:
         """One read for everyone who waits; it goes on without them, for one that is cut off costs its connection."""

@@ -1,7 +1,7 @@
 """Whether this instance is well: probed in the background, so that asking costs nothing."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from tai_autonomics.application.clock import SealingClock
@@ -16,8 +16,11 @@ PROBE_SECONDS_MAX: Final = 2.0
 class Health:
     """Each check's latest result: "ok", or what is wrong."""
 
-    def __init__(self, store: Store, *, clock: SealingClock, observer: Observer) -> None:
-        self._store, self._clock, self._observer = store, clock, observer
+    def __init__(
+        self, store: Store, *, clock: SealingClock, observer: Observer, keys: Callable[[], str] | None = None
+    ) -> None:
+        """`keys` says "ok", or why an identity provider's keys cannot verify, where there is one."""
+        self._store, self._clock, self._observer, self._keys = store, clock, observer, keys
         self._checks: dict[str, str] = {"store": "not probed yet", "clock": "not probed yet"}
 
     def __call__(self) -> Mapping[str, str]:
@@ -32,6 +35,8 @@ class Health:
     async def probe(self) -> None:
         self._note("store", await self._store_result())
         self._note("clock", await self._clock_result())
+        if self._keys is not None:
+            self._note("keys", self._keys())
 
     def _note(self, check: str, result: str) -> None:
         self._checks[check] = result

@@ -14,10 +14,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from tai_autonomics.application.codec import STATE_VERSION, due_rows, events_of, state_to_bytes
+from tai_autonomics.application.codec import STATE_VERSION, due_rows, events_of, rows_at, state_at, state_to_bytes
 from tai_autonomics.application.ports import Store
 from tai_autonomics.domain.decider import fold
-from tai_autonomics.domain.tenant import INITIAL_STATE, Event, PartErased, TenantState, evolve
+from tai_autonomics.domain.tenant import Event, PartErased, TenantState, evolve
 from tai_autonomics.errors import BrokenChain, NotCanonical, StoreUnavailable
 from tai_autonomics.ledger.chain import Chain
 from tai_autonomics.ledger.lines import Line, parse_line
@@ -27,6 +27,7 @@ from tai_autonomics.ledger.records import (
     RECEIPTS_PER_TENANT,
     Append,
     Appended,
+    Base,
     Busy,
     Due,
     DueKey,
@@ -69,9 +70,10 @@ class Import:
     Takes export lines, in any mixture of ledgers, and appends what the store lacks.
 
     Restartable: a receipt that the store holds is verified against it and passed over. Each ledger's lines start at
-    seq 1. One that goes another way than the store's is refused (BrokenChain, step 4) and nothing of it is written; one
-    that breaks later keeps what earlier calls of `take` wrote, which is a verified beginning of it. The plans files
-    that come along are stored before the receipts that name them.
+    seq 1, or after the base that their first one brings along; behind the lines of its archive files the store takes
+    up the whole ledger. One that goes another way than the store's is refused (BrokenChain, step 4) and nothing of it
+    is written; one that breaks later keeps what earlier calls of `take` wrote, which is a verified beginning of it. The
+    plans files that come along are stored before the receipts that name them.
     """
 
     def __init__(self, store: Store) -> None:
@@ -100,6 +102,8 @@ class Import:
             inflow.take(members, line)
             self._newest = max(self._newest, (members["time"], members["policy"]))
         await self._keep((members, line.plans) for line, members in parsed if line.plans is not None)
+        for inflow in touched.values():
+            await inflow.begin(self._store)
         await self._flush(touched.values())
         return len(parsed)
 
@@ -115,7 +119,7 @@ class Import:
         """What was imported, by ledger; the heads are read back from the store and compared."""
         await self._put_newest_last()
         for inflow in self._open.values():
-            await inflow.compare_end(self._store)
+            await inflow.end(self._store)
         done = tuple(inflow.imported() for inflow in self._open.values())
         heads = await self._heads([each.tenant for each in done])
         for each in done:
@@ -225,13 +229,17 @@ class _Inflow:
     def __init__(self, tenant: str, held: Head | None) -> None:
         self._chain = Chain(tenant)
         self._tenant, self._held = tenant, held
-        self._state = INITIAL_STATE
+        self._state = state_at(None)
+        self._to_begin: Base | None = None
+        """Where the store's ledger is to begin, before its first append."""
         self.waiting: deque[_Entry] = deque()
         self._head = held
         self._appended = self._passed = 0
 
     def take(self, members: Body, line: Line) -> None:
         """The next receipt of the ledger, verified here."""
+        if line.base is not None:
+            self._take_base(line.base)
         self._chain.link(members, line.body, hash=line.hash, parts=line.parts, plans=line.plans)
         receipt = indexed(members, body=line.body, hash=line.hash)
         events = events_of(receipt)
@@ -244,8 +252,35 @@ class _Inflow:
         if receipt.seq == held.seq:
             self._compare(held.hash)
 
-    async def compare_end(self, store: Store) -> None:
-        """Where the lines end before the store's ledger does, it is compared there. Raises BrokenChain."""
+    def _take_base(self, base: Base) -> None:
+        starts, held = self._chain.ledger is None, self._held
+        self._chain.begin(base)
+        if not starts:
+            return
+        self._state = state_at(base)
+        if held is None:
+            self._to_begin = base
+        elif held.seq < base.seq:
+            detail = (
+                f"the store's ledger ends before receipt {base.seq}, after which these begin: bring its archive first"
+            )
+            raise BrokenChain(tenant=self._tenant, seq=held.seq + 1, step=3, detail=detail)
+        elif held.seq == base.seq:
+            self._compare(held.hash)
+
+    async def begin(self, store: Store) -> None:
+        """Let the store's ledger begin at the base that the first line brought along, if it did."""
+        if (base := self._to_begin) is not None:
+            await store.rebase(self._tenant, base)
+            self._head, self._to_begin = base.head, None
+
+    async def end(self, store: Store) -> None:
+        """
+        A base must have been named, and where the lines end before the store's ledger does, it is compared there.
+
+        Raises BrokenChain.
+        """
+        self._chain.close()
         if self._held is not None and self._chain.seq < self._held.seq:
             stored_there = await store.receipt(self._tenant, self._chain.seq)
             self._compare("nothing" if stored_there is None else stored_there.hash)
@@ -262,6 +297,8 @@ class _Inflow:
         last, state = page[-1].receipt, page[-1].state
         events = [event for entry in page for event in entry.events]
         due = due_rows(tuple(events))
+        if (base := self._chain.base) is not None and page[0].receipt.seq == base.seq + 1:
+            due = {**{(row.subject, row.kind): row for row in rows_at(base)}, **due}
         return Append(
             tenant=self._tenant,
             expected_seq=self._head.seq if self._head else 0,

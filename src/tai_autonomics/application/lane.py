@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from tai_autonomics.application.codec import events_of
 from tai_autonomics.application.sealing import Sealed, Submission
+from tai_autonomics.domain.budgets import BudgetUse
 from tai_autonomics.domain.decider import fold
 from tai_autonomics.domain.tenant import TenantState, evolve
 from tai_autonomics.ledger.records import Append, Due, DueKey, Head, Receipt, Snapshot
@@ -33,7 +34,7 @@ class Answer(Struct, frozen=True, gc=False):
 class Pending:
     """A command in its lane, and the callers who wait for it, each no longer than its own deadline."""
 
-    __slots__ = ("contended", "deadline", "submission", "waiters")
+    __slots__ = ("contended", "counted", "deadline", "submission", "waiters")
 
     def __init__(self, submission: Submission) -> None:
         self.submission = submission
@@ -43,6 +44,8 @@ class Pending:
         """The earliest of them."""
         self.contended = False
         """Its appends came back, and only as Conflict or Busy."""
+        self.counted: BudgetUse | None = None
+        """What was asked before it under the tenant's throttle: it is counted once, however often it is decided."""
 
     def wait(self, waiter: "Future[Answer]", deadline: float) -> None:
         self.waiters[waiter] = deadline

@@ -15,6 +15,8 @@ from tai_autonomics.domain.actions import Action
 from tai_autonomics.domain.actions import Target as Target  # an actuator imports it from here
 from tai_autonomics.ledger.records import (
     Append,
+    Base,
+    Dropped,
     Erased,
     Head,
     Leased,
@@ -39,7 +41,11 @@ class Store(Protocol):
         ...
 
     async def read(self, tenant: str) -> Ledger | None:
-        """The newest snapshot and every receipt after it, in order; None for a ledger that does not exist."""
+        """
+        The newest snapshot and every receipt after it, in order; None for a ledger that does not exist.
+
+        Where the receipts after the snapshot are dropped, the base is the snapshot.
+        """
         ...
 
     async def append(self, appends: Sequence[Append], tell: Callable[[Append, Outcome], None]) -> None:
@@ -65,7 +71,11 @@ class Store(Protocol):
     async def receipts(
         self, tenant: str, after: int, limit: int, *, type: str | None = None, subject: str | None = None
     ) -> tuple[Receipt, ...]:
-        """Receipts with seq > after, in order, at most `limit`; `subject` is "kind/id" or a bare id."""
+        """
+        Receipts with seq > after, in order, at most `limit`; `subject` is "kind/id" or a bare id.
+
+        Of a ledger with a base they may begin later than asked for; from there on none is left out.
+        """
         ...
 
     async def receipt(self, tenant: str, seq: int) -> Receipt | None: ...
@@ -82,8 +92,53 @@ class Store(Protocol):
         """One batched read; a tenant without a ledger is absent."""
         ...
 
+    async def action_receipts(self, tenant: str, after: int, limit: int) -> tuple[Receipt, ...]:
+        """Receipts of what became of actions (`concerns_action`) with seq > after, in order, at most `limit`."""
+        ...
+
+    async def action_receipts_before(self, tenant: str, before: int, limit: int) -> tuple[Receipt, ...]:
+        """The same with seq < before, the newest first."""
+        ...
+
+    async def with_due(self, kind: str, after: str, limit: int) -> tuple[str, ...]:
+        """Tenants with a due row of the kind, each once, in the order of their bytes, those greater than `after`."""
+        ...
+
     async def parts(self, tenant: str, first: int, last: int) -> tuple[Part, ...]:
         """The parts of receipts first..last that still exist, in order of (seq, name)."""
+        ...
+
+    async def bases(self, tenants: Sequence[str]) -> dict[str, Base]:
+        """Where the ledgers begin; one that begins with its first receipt is absent."""
+        ...
+
+    async def cut(self, tenant: str, through: int) -> int:
+        """
+        The highest seq, at most `through`, up to which `drop` can go; 0 for none.
+
+        It is less than `through` where the engine keeps several receipts in one piece.
+        """
+        ...
+
+    async def rebase(self, tenant: str, base: Base) -> None:
+        """
+        The ledger begins after `base`, durable when it returns; one whose base is no earlier stays as it is.
+
+        Its receipts up to there stay until they are dropped. Where the store has no such ledger, its head is the base:
+        the first append goes on from there.
+        """
+        ...
+
+    async def drop(self, tenant: str, limit: int) -> int:
+        """
+        Take away the first receipts that lie up to the base, about `limit`, and free the command ids that they claim.
+
+        How many; 0 once none is left. Durable when it returns. Their parts stay, to be erased as ever.
+        """
+        ...
+
+    async def dropped(self, tenant: str, seq: int) -> Dropped | None:
+        """What is known of a dropped receipt; None where it had no parts, and for one that is still there."""
         ...
 
     async def erased(self) -> tuple[Erased, ...]:
@@ -318,6 +373,10 @@ class Observer(Protocol):
 
     def went_back(self, tenant: str) -> None:
         """A store's head is behind what this instance saw durable: the alert ledger_went_back."""
+        ...
+
+    def signals_refused(self, reason: str, count: int) -> None:
+        """Signals are gone: a durable receipt refuses them, or what met their tenant left them without one."""
         ...
 
     def attempted(self, type: str, outcome: str, seconds: float) -> None:

@@ -1,18 +1,41 @@
 """What the API and the command line show. Everything is read from durable state; nothing here writes."""
 
+import asyncio
 from collections.abc import Callable
 from itertools import islice
-from typing import Literal
+from typing import Final, Literal
 
+import msgspec
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
+from tai_autonomics.application.actions import (
+    READS_AT_ONCE_MAX,
+    STAGES,
+    ActionShown,
+    ActionView,
+    BudgetView,
+    GovernorView,
+    State,
+    action_shown,
+    budget_view,
+    due_kinds,
+    governor_view,
+    in_flight_view,
+    settled_actions,
+)
 from tai_autonomics.application.clock import SealingClock
 from tai_autonomics.application.corridor import Durable
 from tai_autonomics.application.freshness import Freshness
 from tai_autonomics.application.ports import Caller, Store
+from tai_autonomics.application.throttling import Throttles
+from tai_autonomics.domain.actions import ActionType
+from tai_autonomics.domain.budgets import BudgetUse
+from tai_autonomics.domain.budgets import use_at as budget_use_at
+from tai_autonomics.domain.governor import Stage, Throttled, asked_more
+from tai_autonomics.domain.identifiers import FLEET
 from tai_autonomics.domain.moments import Moment
-from tai_autonomics.domain.plans import Plans, Quota
+from tai_autonomics.domain.plans import COUNT_MAX, Plans, Quota
 from tai_autonomics.domain.quota import QuotaUse, use_at
 from tai_autonomics.domain.tenant import (
     Check,
@@ -21,9 +44,20 @@ from tai_autonomics.domain.tenant import (
     after_timers,
     check,
     effective_plan,
+    throttle_in_force,
     when_stale,
 )
-from tai_autonomics.ledger.records import Part, Receipt
+from tai_autonomics.ledger.records import Dropped, Part, Receipt
+
+
+class _Committing(Struct, frozen=True):
+    commits: dict[str, str] = {}
+
+
+_committing: Final = msgspec.json.Decoder(_Committing)
+
+ACTIONS_MAX: Final = 100
+"""In one page, whatever was asked for: each takes a read of its own."""
 
 
 class Shown(Struct, frozen=True, gc=False):
@@ -33,12 +67,24 @@ class Shown(Struct, frozen=True, gc=False):
     parts: tuple[Part, ...]
 
 
+class ThrottleView(Struct, frozen=True, gc=False):
+    """At most `requests` checks and consumes in `per_seconds`, until `until`; `remaining` as this instance counts."""
+
+    requests: int
+    per_seconds: int
+    remaining: int
+    resets_at: Moment
+    until: Moment
+
+
 class CheckAnswer(Struct, frozen=True, gc=False):
     """Decisions on the state after receipt `seq`, as of `time`."""
 
     results: tuple[CheckResult, ...]
     seq: int
     time: Moment
+    throttle: ThrottleView | None = None
+    """What an action holds the tenant to, and what is left after these checks."""
     stale: bool = False
     """Whether another instance has written meanwhile cannot be said; the plan's `on_stale` was followed."""
 
@@ -83,7 +129,12 @@ class TenantView(Struct, frozen=True, gc=False):
     plan: str | None
     entitlements: tuple[EntitlementView, ...]
     quotas: tuple[QuotaView, ...]
+    governor: GovernorView
     as_of: AsOf
+    action: ActionView | UnsetType = UNSET
+    """The one in flight."""
+    fleet: dict[ActionType, BudgetView] | UnsetType = UNSET
+    """Of the fleet alone: what all tenants together have used of each type's budget."""
     stale: Literal[True] | UnsetType = UNSET
     """There, and true, where the store could not be asked for a newer state."""
 
@@ -97,21 +148,49 @@ class TenantListed(Struct, frozen=True, gc=False):
     time: str
 
 
+class ActionsPage(Struct, frozen=True):
+    """Actions of a tenant; the next page is of those settled before the receipt `before`, None: there is none."""
+
+    items: tuple[ActionView, ...]
+    before: int | None
+
+
+class InFlightPage(Struct, frozen=True):
+    """Actions in flight; the next page is of tenants greater than `after`, None: there are none."""
+
+    items: tuple[ActionView, ...]
+    after: str | None
+
+
 class Queries:
     """Reads for callers whose rights have been checked."""
 
-    def __init__(self, store: Store, freshness: Freshness, *, clock: SealingClock, plans: Callable[[], Plans]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        freshness: Freshness,
+        *,
+        clock: SealingClock,
+        plans: Callable[[], Plans],
+        throttles: Throttles,
+    ) -> None:
         self._store, self._freshness, self._clock, self._plans = store, freshness, clock, plans
+        self._throttles = throttles
 
     async def check(self, tenant: str, checks: tuple[Check, ...]) -> CheckAnswer:
         """May this tenant do this? Raises Unavailable when its state cannot be read."""
         fresh = await self._freshness.durable(tenant)
         durable, plans = fresh.durable, self._plans()
         now = self._as_of(durable)
-        results = check(checks, durable.state, now=now, plans=plans)
+        throttle = throttle_in_force(durable.state, now)
+        counted = None if throttle is None else self._throttles.ask(tenant, throttle, now, len(checks))
+        results = check(checks, durable.state, now=now, plans=plans, counted=counted)
         if fresh.stale:
             results = when_stale(results, durable.state, now=now, plans=plans)
-        return CheckAnswer(results, durable.head.seq, now, fresh.stale)
+        left = None
+        if throttle is not None and counted is not None:
+            left = throttle_view(throttle, asked_more(counted, len(checks)))
+        return CheckAnswer(results, durable.head.seq, now, left, fresh.stale)
 
     async def tenant(self, tenant: str) -> TenantView | None:
         """None for a tenant without a ledger."""
@@ -147,6 +226,17 @@ class Queries:
         receipt = await self._store.receipt(tenant, seq)
         return None if receipt is None else (await self._with_parts(tenant, (receipt,)))[0]
 
+    async def committed(self, tenant: str, seq: int) -> Dropped | None:
+        """
+        A receipt's hash and the names of its parts, erased ones too; None where there is no such receipt.
+
+        Of an archived one as of any other, if it had parts.
+        """
+        receipt = await self._store.receipt(tenant, seq)
+        if receipt is None:
+            return await self._store.dropped(tenant, seq)
+        return Dropped(receipt.hash, tuple(_committing.decode(receipt.body).commits))
+
     async def head(self, tenant: str) -> Shown | None:
         """The newest receipt."""
         head = (await self._store.heads((tenant,))).get(tenant)
@@ -159,6 +249,53 @@ class Queries:
         for part in await self._store.parts(tenant, receipts[0].seq, receipts[-1].seq):
             parts.setdefault(part.seq, []).append(part)
         return tuple(Shown(receipt, tuple(parts.get(receipt.seq, ()))) for receipt in receipts)
+
+    async def actions(self, tenant: str, before: int | None, limit: int, state: State | None) -> ActionsPage | None:
+        """
+        The one in flight, where no `before` is given, and then the settled ones, the newest first.
+
+        A page may be short of what comes after it. None for a tenant without a ledger.
+        """
+        durable = (await self._freshness.durable(tenant)).durable
+        if durable.head.seq == 0:
+            return None
+        now = durable.state.governor.in_flight
+        shown = () if now is None or before is not None else (in_flight_view(tenant, now),)
+        if state in STAGES:
+            return ActionsPage(tuple(each for each in shown if each.state == state), None)
+        first, limit = () if state is not None else shown, min(limit, ACTIONS_MAX)
+        page = await settled_actions(
+            self._store, tenant, COUNT_MAX if before is None else before, limit - len(first), state
+        )
+        # It may be settled by now.
+        settled = {each.action_id for each in page.items}
+        return ActionsPage((*(each for each in first if each.action_id not in settled), *page.items), page.before)
+
+    async def action(self, tenant: str, action_id: str) -> ActionShown | None:
+        """With everything that its receipts say of it."""
+        return await action_shown(self._store, tenant, action_id)
+
+    async def actions_in_flight(self, caller: Caller, after: str, limit: int, stage: Stage | None) -> InFlightPage:
+        """Of the tenants that the caller reaches, in order, those after `after`; a page may be short."""
+        limit = min(limit, ACTIONS_MAX)
+        tenants = await self._with_actions(caller, after, limit, stage)
+        at_once = asyncio.Semaphore(READS_AT_ONCE_MAX)
+
+        async def one(tenant: str) -> ActionView | None:
+            async with at_once:
+                found = (await self._freshness.durable(tenant)).durable.state.governor.in_flight
+            return None if found is None else in_flight_view(tenant, found)
+
+        found = [each for each in await asyncio.gather(*map(one, tenants)) if each is not None]
+        shown = tuple(each for each in found if stage is None or each.state == stage)
+        return InFlightPage(shown, tenants[-1] if len(tenants) == limit else None)
+
+    async def _with_actions(self, caller: Caller, after: str, limit: int, stage: Stage | None) -> list[str]:
+        """Tenants that may have one in flight."""
+        if caller.tenants is not None:
+            return sorted(tenant for tenant in caller.tenants if tenant > after)[:limit]
+        pages = await asyncio.gather(*(self._store.with_due(kind, after, limit) for kind in due_kinds(stage)))
+        return sorted({tenant for page in pages for tenant in page})[:limit]
 
     async def policy(self, digest: str) -> bytes | None:
         """The plans file of a receipt's `policy`."""
@@ -188,7 +325,27 @@ def view(tenant: str, state: TenantState, at: AsOf, plans: Plans) -> TenantView:
         plan=None if plan is None else plan.name,
         entitlements=entitlements,
         quotas=tuple(quota_view(quota, state.quotas.get(quota.name), at.time) for quota in quotas),
+        governor=governor_view(state.governor, plan, at.time),
         as_of=at,
+        fleet=_fleet(state, at.time, plans) if tenant == FLEET else UNSET,
+        action=UNSET if state.governor.in_flight is None else in_flight_view(tenant, state.governor.in_flight),
+    )
+
+
+def _fleet(state: TenantState, now: Moment, plans: Plans) -> dict[ActionType, BudgetView]:
+    return {
+        bounded: budget_view(budget_use_at(now, budget, state.fleet.get(bounded)))
+        for bounded, budget in plans.fleet.items()
+    }
+
+
+def throttle_view(throttle: Throttled, use: BudgetUse) -> ThrottleView:
+    return ThrottleView(
+        requests=throttle.requests,
+        per_seconds=throttle.per_seconds,
+        remaining=max(throttle.requests - use.used, 0),
+        resets_at=min(use.window_end, throttle.until),
+        until=throttle.until,
     )
 
 

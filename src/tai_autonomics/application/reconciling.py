@@ -18,7 +18,7 @@ from typing import Any, Final
 from tai_autonomics.application.background import Background
 from tai_autonomics.application.callers import Callers
 from tai_autonomics.application.clock import SealingClock
-from tai_autonomics.application.codec import prev_of, state_of
+from tai_autonomics.application.codec import prev_of, state_at, state_of
 from tai_autonomics.application.lane import Durable, Lane
 from tai_autonomics.application.ports import Entropy, Observer, Store
 from tai_autonomics.application.recent import RecentIds
@@ -96,7 +96,7 @@ class Reconciling:
         self._go_on(lane)
 
     async def _rebuild(self, lane: Lane, ledger: Ledger | None) -> Durable:
-        """Snapshot and tail to state; without a usable snapshot, every receipt from the first."""
+        """Snapshot and tail to state; without a usable snapshot, every receipt from the first or from the base."""
         lane.tail_receipts = lane.tail_bytes = 0
         durable = Durable(INITIAL_STATE, new_ledger(self._entropy))
         if ledger is None:
@@ -106,6 +106,8 @@ class Reconciling:
         if (state := state_of(snapshot)) is not None:
             head = Head(snapshot.ledger, snapshot.seq, snapshot.hash, snapshot.time)
             return self._apply(lane, ledger.receipts, Durable(state, head))
+        if (base := (await self._store.bases((lane.tenant,))).get(lane.tenant)) is not None:
+            durable = Durable(state_at(base), base.head)
         while receipts := await self._store.receipts(lane.tenant, durable.head.seq, PAGE_RECEIPTS):
             durable = self._apply(lane, receipts, durable)
         return durable
@@ -176,7 +178,8 @@ class Reconciling:
             lane.status = "reconciling"
             self._work_on(lane, self._catch_up(lane, others))
         elif others or not missed:
-            self._observer.went_back(lane.tenant)
+            if not _were_dropped(lane.durable, others):
+                self._observer.went_back(lane.tenant)
             self._reload(lane)
         else:
             lane.resend()
@@ -293,6 +296,11 @@ def _contend(lane: Lane) -> None:
     for item in lane.sent:
         if item.pending is not None:
             item.pending.contended = True
+
+
+def _were_dropped(durable: Durable | None, receipts: tuple[Receipt, ...]) -> bool:
+    """Whether those between what the lane knows and these rest in an archive: it was idle for so long."""
+    return durable is not None and bool(receipts) and receipts[0].seq > durable.head.seq + 1
 
 
 def _follows(receipt: Receipt, durable: Durable | None) -> bool:

@@ -15,7 +15,7 @@ from msgspec import Struct
 from tai_autonomics.application.codec import request_digest
 from tai_autonomics.application.corridor import Answer, Corridor, Submission
 from tai_autonomics.application.ports import Store
-from tai_autonomics.application.transfer import TENANTS_PAGE, stored
+from tai_autonomics.application.transfer import TENANTS_PAGE, beginning, stored
 from tai_autonomics.domain.tenant import Command, Erase, Restore
 from tai_autonomics.errors import BrokenBackup
 from tai_autonomics.ledger.chain import Chain
@@ -47,8 +47,8 @@ class Restoring:
         Raises BrokenChain and BrokenBackup before anything is written, and Unavailable.
         """
         ledgers, receipts = 0, 0
-        async for head in self._verified(verified):
-            ledgers, receipts = ledgers + 1, receipts + head.seq
+        async for count in self._verified(verified):
+            ledgers, receipts = ledgers + 1, receipts + count
         async for page in self._pages():
             heads = await self._store.heads(page)
             await asyncio.gather(*(self._announce(restoration, tenant, head) for tenant, head in heads.items()))
@@ -58,19 +58,22 @@ class Restoring:
         await self._store.journal_clean()
         return Fit(ledgers, receipts, gone)
 
-    async def _verified(self, verified: Callable[[int], None]) -> AsyncIterator[Head]:
+    async def _verified(self, verified: Callable[[int], None]) -> AsyncIterator[int]:
+        """How many receipts each ledger has, from its base on."""
         done = 0
         async for page in self._pages():
             heads = await self._store.heads(page)
             for tenant in page:
-                chain = Chain(tenant)
-                async for receipt, parts in stored(self._store, tenant):
+                first = await beginning(self._store, tenant)
+                chain = Chain(tenant, base=first.base)
+                async for receipt, parts in stored(self._store, tenant, after=first.after, first=first.page):
                     chain.extend(receipt.body, hash=receipt.hash, parts=parts)
                     done += 1
                     if done % TELL_RECEIPTS == 0:
                         verified(done)
-                _check_moment(tenant, heads.get(tenant), last := chain.close().head)
-                yield last
+                whole = chain.close()
+                _check_moment(tenant, heads.get(tenant), whole.head)
+                yield whole.receipts
 
     async def _pages(self) -> AsyncIterator[tuple[str, ...]]:
         after = ""
@@ -87,7 +90,8 @@ class Restoring:
     async def _erase(self, erased: Erased) -> bool:
         """Whether there was something to erase; the receipt must be the same, not one that took its place."""
         receipt = await self._store.receipt(erased.tenant, erased.seq)
-        if receipt is None or receipt.hash != erased.hash:
+        kept = receipt or await self._store.dropped(erased.tenant, erased.seq)
+        if kept is None or kept.hash != erased.hash:
             return False
         parts = await self._store.parts(erased.tenant, erased.seq, erased.seq)
         if erased.name not in {part.name for part in parts}:

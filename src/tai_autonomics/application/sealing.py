@@ -1,16 +1,19 @@
 """A decision becomes a receipt, with everything that must be written in the same append."""
 
+import re
+from collections import Counter
 from typing import Any, Final
 
 from msgspec import Struct
 
 from tai_autonomics.application.codec import due_rows, events_to_json
 from tai_autonomics.application.ports import Entropy
-from tai_autonomics.domain.decider import Refused, fold
+from tai_autonomics.domain.decider import Accepted, Refused, fold
 from tai_autonomics.domain.gates import Failed, Passed
+from tai_autonomics.domain.governor import Observe, SignalRefused
 from tai_autonomics.domain.identifiers import ActionId
 from tai_autonomics.domain.moments import Moment
-from tai_autonomics.domain.tenant import Command, Decision, PartErased, TenantState, evolve
+from tai_autonomics.domain.tenant import Command, Decision, Event, PartErased, TenantState, evolve
 from tai_autonomics.ledger.commitment import commit
 from tai_autonomics.ledger.receipt import claims_id, seal
 from tai_autonomics.ledger.records import GENESIS, Due, DueKey, Erasure, Head, Part, Receipt, ReceiptType
@@ -19,6 +22,8 @@ EXECUTOR: Final = "executor"
 """cause.kind of a receipt that an executor asked for; cause.by says which one."""
 SALT_BYTES: Final = 32
 ACTION_HASH_DIGITS: Final = 12
+_NONE: Final[dict[str, int]] = {}
+_SEQ: Final = re.compile(r"[1-9][0-9]{0,15}", re.ASCII)
 
 
 class Submission(Struct, frozen=True, gc=False):
@@ -45,6 +50,8 @@ class Sealed(Struct, frozen=True, gc=False):
     due: dict[tuple[str, str], Due | DueKey]
     reason: str
     """Why it was refused, or ""."""
+    signals_refused: dict[str, int]
+    """How many signals it refuses, by their reason."""
 
 
 def new_ledger(entropy: Entropy) -> Head:
@@ -60,6 +67,13 @@ def action_id_after(head: Head | Receipt) -> ActionId:
     after a restore from what had followed before, so that no receiver takes one action for another.
     """
     return ActionId(f"{head.ledger}-{head.seq + 1}-{head.hash[:ACTION_HASH_DIGITS]}")
+
+
+def request_seq(action_id: str) -> int | None:
+    """The seq of the receipt that asks for the action, as its id says; None for what is no such id."""
+    _, _, rest = action_id.partition("-")
+    text, dash, _ = rest.partition("-")
+    return int(text) if dash and _SEQ.fullmatch(text) else None
 
 
 def seal_decision(
@@ -105,7 +119,15 @@ def seal_decision(
         command_id=submission.command_id,
         claims=claims_id(type=type, reason=reason, source=submission.source),
     )
-    return Sealed(receipt, state, parts, erasures, due, reason)
+    return Sealed(receipt, state, parts, erasures, due, reason, _signals_refused(submission.command, outcome))
+
+
+def _signals_refused(command: Command, outcome: Accepted[Event] | Refused) -> dict[str, int]:
+    if not isinstance(command, Observe):
+        return _NONE
+    if isinstance(outcome, Refused):
+        return {outcome.reason: len(command.signals)}
+    return Counter(event.reason for event in outcome.events if isinstance(event, SignalRefused))
 
 
 def _cause_of(submission: Submission) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from tai_autonomics.domain.actions import Result
 from tai_autonomics.domain.governor import CancelAction, DenyAction, Stage
 from tai_autonomics.domain.identifiers import ActionId, parse_name, parse_tenant_id
 
-STAGES: Final[tuple[str, ...]] = get_args(Stage)
-RESULTS: Final[tuple[str, ...]] = get_args(Result)
+STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
+RESULTS: Final[tuple[Result, ...]] = get_args(Result)
 LIST_LIMIT: Final = 100
 LIMIT_MAX: Final = 1_000_000
 
@@ -53,14 +53,15 @@ def list_actions(
     )
     if tenant is not None:
         parse_tenant_id(tenant)
-    if status is not None and status not in (*STAGES, *RESULTS):
+    state = next((each for each in (*STAGES, *RESULTS) if each == status), None)
+    if status is not None and state is None:
         raise typer.BadParameter(f"--status {status!r} is none of {', '.join((*STAGES, *RESULTS))}")
     if tenant is None and status in RESULTS:
         raise typer.BadParameter(f"without --tenant, those in flight are listed; none of them is {status}")
 
     async def work() -> None:
         async with ledgers(place) as source:
-            async for action in source.actions(tenant, status, limit):
+            async for action in source.actions(tenant, state, limit):
                 output.show(action, summary_of(action))
 
     complete(work())

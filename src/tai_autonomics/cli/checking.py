@@ -1,10 +1,11 @@
 """Verify and replay, ledger by ledger; each result is told as it becomes known."""
 
 import time
-from contextlib import aclosing
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, aclosing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 import typer
@@ -25,23 +26,33 @@ if TYPE_CHECKING:
     from tai_autonomics.settings import Settings
 
 
-def verify_file(file: Path, heads: TrustedHeads, output: Output) -> ExitStatus:
-    """An export, in one pass and in memory that does not grow with it."""
-    shown = not output.quiet
-    with source(file) as (opened, size), progress("verifying", total=size, unit="bytes", shown=shown) as tell:
+def verify_files(files: Sequence[Path], heads: TrustedHeads, output: Output) -> ExitStatus:
+    """An export, or archives and what goes on behind them, in one pass and in memory that does not grow with it."""
+    with ExitStack() as opened:
+        sources = [opened.enter_context(source(file)) for file in files]
+        sizes = [size for _, size in sources]
+        total = None if None in sizes else sum(size or 0 for size in sizes)
+        tell = opened.enter_context(progress("verifying", total=total, unit="bytes", shown=not output.quiet))
         started = time.monotonic()
         try:
-            results = verify_lines(lines_of(opened, tell), heads)
+            results = verify_lines(_lines_of_all(sources, tell), heads)
         except BrokenChain as error:
             return _broken(error, output)
     if not results:
-        return _nothing_to_say(str(file))
+        return _nothing_to_say(str(files[0]))
     for verified in results:
         _verified(verified, output)
     if not output.json:
         count = sum(verified.receipts for verified in results)
         output.show(None, f"{counted(count, 'receipt')} in {rate(count, time.monotonic() - started)}")
     return ExitStatus.YES
+
+
+def _lines_of_all(sources: Sequence[tuple[BinaryIO, int | None]], tell: Tell) -> Iterator[bytes]:
+    before = 0
+    for opened, size in sources:
+        yield from lines_of(opened, partial(_further, tell, before))
+        before += size or 0
 
 
 async def verify_store(
@@ -106,7 +117,7 @@ async def replay_store(settings: "Settings", tenants: list[str] | None, output: 
     return next(status for status in (ExitStatus.WRONG, ExitStatus.UNCLEAR, ExitStatus.YES) if status in statuses)
 
 
-async def _replay(store: Store, tenant: str, first: transfer.Page, output: Output) -> ExitStatus:
+async def _replay(store: Store, tenant: str, first: transfer.Beginning, output: Output) -> ExitStatus:
     try:
         replayed = await transfer.replay(store, tenant, first=first)
     except BrokenChain as error:

@@ -58,7 +58,7 @@ def doctor(
     """Check configuration, versions, directory, keys, plans, store, clock and port; says yes, no or ?, and why."""
     findings = [python_is_new_enough()]
     try:
-        loaded = load_settings(store=store, data_dir=data_dir, dev=dev)
+        loaded = load_settings(store=store, data_dir=data_dir, dev=dev, serving=True)
     except InvalidSetting as error:
         findings += [Finding("configuration", ExitStatus.CONFIGURATION, line) for line in str(error).splitlines()]
     else:
@@ -146,9 +146,12 @@ def keys_load(settings: "Settings") -> str:
     from tai_autonomics.identity.keys import KEY_FILE
 
     own = settings.data_dir / KEY_FILE
-    if settings.jwt_keys is None and not own.exists():
+    if settings.jwt_keys is None and settings.jwt_jwks_url is None and not own.exists():
         return f"{own} is not there yet; the first start makes it"
-    return f"{settings.jwt_keys or own}: {', '.join(wiring.keys(settings).public)}"
+    keys = wiring.keys(settings)
+    if keys is None:
+        return f"{settings.jwt_jwks_url}: {', '.join(complete(wiring.provided_kids(settings)))}"
+    return f"{settings.jwt_keys or own}: {', '.join(keys.public)}"
 
 
 def plans_are_valid(settings: "Settings") -> str:

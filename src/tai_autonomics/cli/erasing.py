@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from tai_autonomics.cli.output import fail
 from tai_autonomics.cli.served import Erased
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 
 BY: Final = "command-line"
 """`cause.by` of what is decided here, where nobody shows a token."""
-
-
-class _Committed(Struct):
-    commits: dict[str, str] = {}
 
 
 def key_of(*, seq: int, part: str) -> str:
@@ -38,10 +34,10 @@ async def erase_here(settings: "Settings", tenant: str, *, seq: int, part: str, 
 
     asked: dict[str, Any] = {"operation": "erase", "seq": seq, "part": part}
     async with house_here(settings) as house:
-        found = await house.queries.receipt(tenant, seq)
+        found = await house.queries.committed(tenant, seq)
         if found is None:
             raise Unknown(f"{tenant} has no receipt {seq}")
-        if part not in msgspec.json.decode(found.receipt.body, type=_Committed).commits:
+        if part not in found.parts:
             raise Unknown(f"receipt {seq} of {tenant} commits to no part {part!r}")
         answer = await house.corridor.submit(
             Submission(
@@ -56,7 +52,7 @@ async def erase_here(settings: "Settings", tenant: str, *, seq: int, part: str, 
             timeout_seconds=settings.request_seconds_max,
         )
         if settings.backups_dir is not None:
-            _note(settings.backups_dir, ErasedPart(tenant, seq, found.receipt.hash, part))
+            _note(settings.backups_dir, ErasedPart(tenant, seq, found.hash, part))
         clean = await house.store.journal_clean()
     return Erased(Raw(answer.receipt.body), answer.receipt.hash, "clean" if clean else "pending")
 

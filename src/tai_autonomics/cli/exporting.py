@@ -103,7 +103,7 @@ async def export_to(store: Store, heads: dict[str, Head], to: Outlet, tell: Tell
     receipts the file has. Raises BrokenChain.
     """
     written = await _written(store, heads, to.file) if to.unfinished else Written()
-    done = sum(chain.seq for chain in written.chains.values())
+    done = sum(chain.receipts for chain in written.chains.values())
 
     async def write(lines: AsyncIterator[bytes]) -> None:
         nonlocal done
@@ -144,6 +144,8 @@ def _take(written: Written, text: bytes) -> None:
     line = parse_line(text)
     members = read(line.body)
     chain = written.chains.get(members["tenant"]) or Chain(members["tenant"])
+    if line.base is not None:
+        chain.begin(line.base)
     chain.link(members, line.body, hash=line.hash, parts=line.parts, plans=line.plans)
     written.chains[members["tenant"]] = chain
     written.named.add(members["policy"])

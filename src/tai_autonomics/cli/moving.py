@@ -12,7 +12,7 @@ from tai_autonomics.application.importing import Import, Imported
 from tai_autonomics.application.ports import Store
 from tai_autonomics.application.transfer import TENANTS_PAGE
 from tai_autonomics.application.transfer import tenants as all_tenants
-from tai_autonomics.domain.identifiers import parse_tenant_id
+from tai_autonomics.domain.identifiers import parse_ledger
 from tai_autonomics.errors import Unknown
 from tai_autonomics.ledger.records import Head
 
@@ -89,7 +89,7 @@ async def heads_named(store: Store, tenants: Sequence[str] | None) -> dict[str, 
 
     async def named() -> AsyncIterator[str]:
         for tenant in dict.fromkeys(tenants):
-            yield parse_tenant_id(tenant)
+            yield parse_ledger(tenant)
 
     return await heads_of(store, named())
 

@@ -38,8 +38,9 @@ def load_settings(
     host: str | None = None,
     port: int | None = None,
     dev: bool = False,
+    serving: bool = False,
 ) -> "Loaded":
-    """The settings in force with these options on top. Raises InvalidSetting."""
+    """The settings in force with these options on top; `serving` as in Settings.load. Raises InvalidSetting."""
     from tai_autonomics.settings import Settings
 
     given = {
@@ -49,7 +50,7 @@ def load_settings(
         "PORT": None if port is None else str(port),
     }
     overrides = {name: value for name, value in given.items() if value is not None}
-    return Settings.load(os.environ, dev=dev, dotenv=Path(".env"), overrides=overrides)
+    return Settings.load(os.environ, dev=dev, dotenv=Path(".env"), overrides=overrides, serving=serving)
 
 
 def settings_of(*, store: str | None, data_dir: Path | None) -> "Settings":

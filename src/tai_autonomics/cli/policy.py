@@ -128,6 +128,7 @@ def _document(found: "Backtest") -> dict[str, Any]:
         "tenant": found.tenant,
         "signals": found.signals,
         "unrecorded": found.unrecorded,
+        **({} if found.archived_until is None else {"archived_until": found.archived_until}),
         "differs": found.differs,
         "gone": found.gone,
         "new": found.new,
@@ -140,7 +141,8 @@ def _lines(found: "Backtest") -> list[str]:
     from tai_autonomics.cli.timeline import listed, said_of
 
     unrecorded = f", {counted(found.unrecorded, 'message')} not recorded" if found.unrecorded else ""
-    lines = [f"{found.tenant}: {counted(found.signals, 'signal')}{unrecorded}"]
+    archived = "" if found.archived_until is None else f", what was before {found.archived_until} is archived"
+    lines = [f"{found.tenant}: {counted(found.signals, 'signal')}{unrecorded}{archived}"]
     for title, side in (("recorded", found.recorded), ("would be", found.rehearsed)):
         rules = [f"{rule}: {said_of(tally)}" for rule, tally in side.rules.items()]
         refused = [f"signals refused: {listed(side.refused)}"] if side.refused else []

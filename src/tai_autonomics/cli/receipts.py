@@ -1,4 +1,4 @@
-"""`receipts`: read, explain, verify, move, replay and erase."""
+"""`receipts`: read, explain, verify, move, replay, archive and erase."""
 
 import sys
 import time
@@ -15,16 +15,18 @@ from tai_autonomics.cli.output import Output, counted, rate
 from tai_autonomics.cli.progress import progress
 from tai_autonomics.cli.statuses import EPILOG, ExitStatus
 from tai_autonomics.cli.tree import group
-from tai_autonomics.domain.fleet import FLEET
-from tai_autonomics.domain.identifiers import parse_tenant_id
+from tai_autonomics.domain.identifiers import FLEET, parse_ledger, parse_tenant_id
 
 if TYPE_CHECKING:
     from tai_autonomics.application.importing import Imported
 
 LIST_LIMIT: Final = 100
+ARCHIVE_DAYS: Final = 90
+ARCHIVE_RECEIPTS: Final = 100
+DAYS_MAX: Final = 36_500
 SEQ_MAX: Final = 2**53 - 1
 
-app = group("Receipts: read, explain, verify, move, replay, erase.")
+app = group("Receipts: read, explain, verify, move, replay, archive, erase.")
 
 Seq = Annotated[int, typer.Option("--seq", metavar="SEQ", min=1, max=SEQ_MAX, help="Which receipt.")]
 
@@ -50,7 +52,7 @@ def list_receipts(
         Output(json=as_json, quiet=quiet),
         Place(store=store, data_dir=data_dir, url=url, token_file=token_file),
     )
-    parse_tenant_id(tenant)
+    parse_ledger(tenant)
 
     async def work() -> None:
         async with ledgers(place) as source:
@@ -81,7 +83,7 @@ def show(
         Output(json=as_json, quiet=quiet),
         Place(store=store, data_dir=data_dir, url=url, token_file=token_file),
     )
-    parse_tenant_id(tenant)
+    parse_ledger(tenant)
     if seq != "head" and not (seq.isascii() and seq.isdigit() and 1 <= int(seq) <= SEQ_MAX):
         raise typer.BadParameter(f"--seq {seq!r} is neither a receipt's number nor head")
 
@@ -123,8 +125,7 @@ def explain(
         Output(json=as_json, quiet=quiet),
         Place(store=store, data_dir=data_dir, url=url, token_file=token_file),
     )
-    if tenant != FLEET:
-        parse_tenant_id(tenant)
+    parse_ledger(tenant)
     if file is not None and (store is not None or url is not None):
         raise typer.BadParameter("give --file, or --store or --url, not both")
 
@@ -140,7 +141,12 @@ def explain(
 @app.command(epilog=EPILOG)
 def verify(
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="An export; - is standard input. Without it, the store.")
+        list[Path] | None,
+        typer.Argument(
+            metavar="[FILE]...",
+            help="An export; - is standard input. Archives first, in order. Without it, the store.",
+            show_default=False,
+        ),
     ] = None,
     tenant: Tenants = None,
     head: Annotated[
@@ -157,11 +163,11 @@ def verify(
     from tai_autonomics.cli.verifying import parse_heads
 
     output, heads = Output(json=as_json, quiet=quiet), parse_heads(head or ())
-    if file is None:
+    if not file:
         return complete(checking.verify_store(settings_of(store=store, data_dir=data_dir), tenant, heads, output))
     if tenant or store:
         raise typer.BadParameter("give FILE, or --tenant and --store, not both")
-    return checking.verify_file(file, heads, output)
+    return checking.verify_files(file, heads, output)
 
 
 @app.command(epilog=EPILOG)
@@ -247,6 +253,40 @@ def replay(
 
     output, settings = Output(json=as_json, quiet=quiet), settings_of(store=store, data_dir=data_dir)
     return complete(checking.replay_store(settings, tenant, output))
+
+
+@app.command(epilog=EPILOG)
+def archive(
+    tenant: Tenants = None,
+    archives: Annotated[
+        Path | None, typer.Option("--archives", metavar="DIR", help="Where archives are kept; else DIR/archives.")
+    ] = None,
+    older_than_days: Annotated[
+        int, typer.Option("--older-than-days", metavar="N", min=30, max=DAYS_MAX, help="Receipts that are so old.")
+    ] = ARCHIVE_DAYS,
+    through: Annotated[
+        int | None, typer.Option("--through", metavar="SEQ", min=1, max=SEQ_MAX, help="None after it, of one tenant.")
+    ] = None,
+    at_least: Annotated[
+        int, typer.Option("--at-least", metavar="N", min=1, max=SEQ_MAX, help="Leave ledgers with fewer such receipts.")
+    ] = ARCHIVE_RECEIPTS,
+    write_only: Annotated[
+        bool, typer.Option("--write-only", help="Write and verify the files; the next run seals and drops.")
+    ] = False,
+    store: StoreUrl = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """Move old receipts into archive files, sealed, and drop them from the store. Run it again to go on."""
+    from tai_autonomics.cli import archiving
+
+    output, settings = Output(json=as_json, quiet=quiet), settings_of(store=store, data_dir=data_dir)
+    if through is not None and len(tenant or ()) != 1:
+        raise typer.BadParameter("--through goes with one --tenant")
+    wanted = archiving.Wanted(days=older_than_days, through=through, at_least=at_least, write_only=write_only)
+    directory = archives or settings.data_dir / "archives"
+    return complete(archiving.archive(settings, tenant, directory, wanted, output))
 
 
 @app.command(epilog=EPILOG)

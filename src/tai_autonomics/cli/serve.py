@@ -1,6 +1,5 @@
 """`serve`: runs the service; in dev, prints where its token is and four calls to paste."""
 
-import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,10 +30,8 @@ def serve(
 ) -> int:
     """Run the service until it is told to stop (Ctrl-C or SIGTERM)."""
     from tai_autonomics import wiring
-    from tai_autonomics.settings import require_a_disk_that_lasts
 
-    loaded = load_settings(data_dir=data_dir, host=host, port=port, dev=dev)
-    require_a_disk_that_lasts(loaded.settings, os.environ)
+    loaded = load_settings(data_dir=data_dir, host=host, port=port, dev=dev, serving=True)
     return wiring.serve(loaded, started=announce if dev else _say_nothing)
 
 

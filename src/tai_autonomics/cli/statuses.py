@@ -4,6 +4,7 @@ from enum import IntEnum
 from typing import Final
 
 from tai_autonomics.errors import (
+    BrokenArchive,
     BrokenBackup,
     BrokenChain,
     InvalidPlans,
@@ -40,7 +41,7 @@ def status_of(error: BaseException) -> ExitStatus:
             return ExitStatus.CONFIGURATION
         case Unavailable():
             return ExitStatus.STORE_UNAVAILABLE
-        case BrokenBackup() | BrokenChain() | NotCanonical() | Unknown():
+        case BrokenArchive() | BrokenBackup() | BrokenChain() | NotCanonical() | Unknown():
             return ExitStatus.WRONG
         case KeyboardInterrupt():
             return ExitStatus.INTERRUPTED

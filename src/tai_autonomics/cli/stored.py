@@ -2,21 +2,20 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from tai_autonomics.application.codec import events_of, state_of
+from tai_autonomics.application.actions import STAGES, State, action_shown, in_flight_view, settled_actions
+from tai_autonomics.application.codec import events_of, state_at, state_of
 from tai_autonomics.application.ports import Store
 from tai_autonomics.application.queries import AsOf, view
-from tai_autonomics.application.transfer import TENANTS_PAGE, stored
-from tai_autonomics.cli import acted
-from tai_autonomics.domain.actions import Result
+from tai_autonomics.application.transfer import TENANTS_PAGE, beginning, stored
 from tai_autonomics.domain.decider import fold
 from tai_autonomics.domain.governor import stage_of
 from tai_autonomics.domain.moments import Moment, moment_of
 from tai_autonomics.domain.plans import Plans
-from tai_autonomics.domain.tenant import INITIAL_STATE, TenantState, after_timers, effective_plan, evolve
+from tai_autonomics.domain.tenant import TenantState, after_timers, evolve
 from tai_autonomics.errors import Unknown
 from tai_autonomics.ledger.lines import reply
 from tai_autonomics.ledger.records import Head, Receipt
@@ -64,6 +63,9 @@ class Stored:
         head = await self._head(tenant)
         receipt = await self._store.receipt(tenant, head.seq if seq is None else seq)
         if receipt is None:
+            base = (await self._store.bases([tenant])).get(tenant)
+            if base is not None and seq is not None and seq <= base.seq:
+                raise Unknown(f"receipt {seq} of {tenant} is archived, as all are up to {base.seq}")
             raise Unknown(f"{tenant} has no receipt {seq}; its newest is {head.seq}")
         return await self._line(receipt)
 
@@ -86,17 +88,10 @@ class Stored:
 
     async def governor(self, tenant: str) -> dict[str, Any]:
         """How the tenant's governor stands, and its action in flight, under the plans that decided last."""
-        state, head, now = await self._standing(tenant)
-        plan = effective_plan(state, await self._plans())
-        document = {
-            "tenant_id": tenant,
-            "as_of": {"seq": head.seq, "time": now},
-            "governor": acted.governor_document(state.governor, plan, now),
-        }
-        action = state.governor.in_flight
-        return document if action is None else {**document, "action": acted.in_flight_document(tenant, action)}
+        document = await self.tenant(tenant)
+        return {name: document[name] for name in ("tenant_id", "as_of", "governor", "action") if name in document}
 
-    async def actions(self, tenant: str | None, state: str | None, limit: int) -> AsyncIterator[dict[str, Any]]:
+    async def actions(self, tenant: str | None, state: State | None, limit: int) -> AsyncIterator[dict[str, Any]]:
         """The tenant's, the newest first, or those in flight of every tenant, which reads the state of each."""
         if tenant is None:
             async with aclosing(self.tenants()) as tenants:
@@ -111,23 +106,30 @@ class Stored:
         if (found := await self._in_flight(tenant, state)) is not None:
             yield found
             limit -= 1
-        if limit and (state is None or state in get_args(Result)):
-            settled = acted.settled_documents(self._store, tenant, ledger=head.ledger, result=state, limit=limit)
-            for document in await settled:
-                yield document
+        if state in STAGES:
+            return
+        before: int | None = head.seq + 1
+        while limit > 0 and before is not None:
+            page = await settled_actions(self._store, tenant, before, limit, state)
+            for action in page.items:
+                yield msgspec.to_builtins(action)
+            limit, before = limit - len(page.items), page.before
 
     async def action(self, tenant: str, action_id: str) -> dict[str, Any]:
         """With everything that happened to it. Raises Unknown."""
-        state, head = await self._state(tenant)
-        return await acted.whole_document(
-            self._store, tenant, action_id, ledger=head.ledger, in_flight=state.governor.in_flight
-        )
+        await self._head(tenant)
+        shown = await action_shown(self._store, tenant, action_id)
+        if shown is None:
+            raise Unknown(f"{tenant} has no action {action_id}")
+        document: dict[str, Any] = msgspec.to_builtins(shown)
+        return document
 
-    async def _in_flight(self, tenant: str, stage: str | None) -> dict[str, Any] | None:
+    async def _in_flight(self, tenant: str, stage: State | None) -> dict[str, Any] | None:
         action = (await self._state(tenant))[0].governor.in_flight
         if action is None or (stage is not None and stage != stage_of(action)):
             return None
-        return acted.in_flight_document(tenant, action)
+        document: dict[str, Any] = msgspec.to_builtins(in_flight_view(tenant, action))
+        return document
 
     async def _head(self, tenant: str) -> Head:
         head = (await self._store.heads([tenant])).get(tenant)
@@ -155,8 +157,9 @@ class Stored:
             for receipt in ledger.receipts:
                 state, head = fold(evolve, state, events_of(receipt)), receipt
             return state, head
-        state = INITIAL_STATE
-        async for receipt, _ in stored(self._store, tenant):
+        first = await beginning(self._store, tenant)
+        state = state_at(first.base)
+        async for receipt, _ in stored(self._store, tenant, after=first.after, first=first.page):
             state, head = fold(evolve, state, events_of(receipt)), receipt
         return state, head
 

@@ -10,7 +10,7 @@ from tai_autonomics.cli.options import AsJson, DataDir, Quiet, StoreUrl, TokenFi
 from tai_autonomics.cli.output import Output
 from tai_autonomics.cli.statuses import EPILOG
 from tai_autonomics.cli.tree import group
-from tai_autonomics.domain.identifiers import parse_tenant_id
+from tai_autonomics.domain.identifiers import parse_ledger
 
 app = group("Tenants.")
 
@@ -54,7 +54,7 @@ def show(
         Output(json=as_json, quiet=quiet),
         Place(store=store, data_dir=data_dir, url=url, token_file=token_file),
     )
-    parse_tenant_id(tenant)
+    parse_ledger(tenant)
 
     async def work() -> dict[str, Any]:
         async with ledgers(place) as source:

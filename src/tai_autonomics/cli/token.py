@@ -95,13 +95,15 @@ def signing_keys(settings: "Settings") -> "Keys":
     from tai_autonomics import wiring
     from tai_autonomics.identity.keys import KEY_FILE
 
+    if settings.jwt_jwks_url is not None:
+        raise InvalidSetting("JWT_JWKS_URL: the identity provider signs tokens: ask it for one")
     if settings.jwt_keys is None and not (settings.data_dir / KEY_FILE).exists():
         raise InvalidSetting(
             f"TAI_DATA_DIR: {settings.data_dir / KEY_FILE} is not there; start the service once, which makes it,"
             " or set JWT_KEYS"
         )
     keys = wiring.keys(settings)
-    if keys.signing is None:
+    if keys is None or keys.signing is None:
         raise InvalidSetting(f"JWT_KEYS: {settings.jwt_keys} holds no private key, which signs tokens")
     return keys
 

@@ -10,10 +10,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tai_autonomics.application.ports import Store
-from tai_autonomics.application.transfer import Page, stored
+from tai_autonomics.application.transfer import Beginning, stored
 from tai_autonomics.cli.output import counted
 from tai_autonomics.cli.progress import Tell
-from tai_autonomics.domain.identifiers import parse_tenant_id
+from tai_autonomics.domain.identifiers import parse_ledger
 from tai_autonomics.errors import BrokenChain
 from tai_autonomics.ledger.chain import Chain, Verified, verify
 from tai_autonomics.ledger.lines import LINE_BYTES_MAX
@@ -40,7 +40,7 @@ def parse_heads(texts: Sequence[str]) -> TrustedHeads:
         if not equals:
             alone = hash_
         else:
-            by_tenant[parse_tenant_id(tenant)] = hash_
+            by_tenant[parse_ledger(tenant)] = hash_
     if alone is not None and len(texts) > 1:
         raise typer.BadParameter("several heads are written TENANT=HASH")
     return TrustedHeads(by_tenant, alone)
@@ -115,11 +115,11 @@ def _went_on(error: BrokenChain) -> BrokenChain:
     )
 
 
-async def verify_stored(store: Store, tenant: str, first: Page, trusted: str | None, tell: Tell) -> Verified:
-    """A ledger as the store has it now, its `first` page read already. Raises BrokenChain; step 8 for none."""
-    chain = Chain(tenant)
+async def verify_stored(store: Store, tenant: str, first: Beginning, trusted: str | None, tell: Tell) -> Verified:
+    """A ledger as the store has it now, its beginning read already. Raises BrokenChain; step 8 for none."""
+    chain = Chain(tenant, base=first.base)
     passed = False
-    async for receipt, parts in stored(store, tenant, first=first):
+    async for receipt, parts in stored(store, tenant, after=first.after, first=first.page):
         chain.extend(receipt.body, hash=receipt.hash, parts=parts)
         passed = passed or receipt.hash == trusted
         if chain.receipts % TELL_LINES == 0:
@@ -144,5 +144,7 @@ def said_of(verified: Verified) -> str:
         if counts
     )
     receipts = counted(verified.receipts, "receipt")
+    if verified.after:
+        receipts = f"{receipts} after its base, archived receipt {verified.after}"
     said = f"{verified.tenant}: verified {receipts}, head {head.seq} {head.hash}, {trusted}"
     return f"{said}; parts {parts}" if parts else said

@@ -6,6 +6,7 @@ What may be done, and the bounds that each request carries.
 An order may be relative ("one instance more"); a target is absolute and the same in every attempt.
 """
 
+import re
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -18,6 +19,19 @@ ActionType = Literal[
 ]
 INSIDE: Final[frozenset[ActionType]] = frozenset({"throttle", "entitlement.suspend"})
 """What is done to the rule's own tenant, in its ledger: nothing outside is called."""
+
+URL_CHARACTERS_MAX: Final = 2_000
+"""Of a webhook's URL: every receipt of its actions holds it."""
+_PROJECT: Final = r"projects/[a-z][a-z0-9.:-]{4,62}[a-z0-9]"
+# Pub/Sub keeps names that begin with goog for itself; Cloud Run's have fewer than 50 characters.
+_TOPIC: Final = r"(?!goog)[A-Za-z][A-Za-z0-9._~+%-]{2,254}"
+_SERVICE: Final = r"[a-z](?:[a-z0-9-]{0,47}[a-z0-9])?"
+BARE_TOPIC: Final = re.compile(_TOPIC, re.ASCII)
+FULL_TOPIC: Final = re.compile(rf"{_PROJECT}/topics/{_TOPIC}", re.ASCII)
+BARE_SERVICE: Final = re.compile(_SERVICE, re.ASCII)
+FULL_SERVICE: Final = re.compile(rf"{_PROJECT}/locations/[a-z0-9-]{{1,63}}/services/{_SERVICE}", re.ASCII)
+TOPIC: Final = re.compile(rf"{FULL_TOPIC.pattern}|{_TOPIC}", re.ASCII)
+SERVICE: Final = re.compile(rf"{FULL_SERVICE.pattern}|{_SERVICE}", re.ASCII)
 
 Result = Literal["succeeded", "failed", "timed_out", "unknown", "lapsed", "cancelled"]
 """How an action ends. `unknown`: it may have been done or not, and a person must look."""

@@ -20,6 +20,7 @@ Reason = Literal[
     "unknown_quota",
     "unknown_metric",
     "quota_exceeded",
+    "rate_limited",
     "release_exceeds_use",
     "action_budget_exhausted",
 ]

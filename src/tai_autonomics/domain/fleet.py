@@ -4,17 +4,12 @@ The fleet governor: how many actions of a type all tenants together may do. It h
 An action asks once, before its first attempt. What is reserved is used, whatever becomes of the action.
 """
 
-from typing import Final
-
 from msgspec import Struct
 
 from tai_autonomics.domain.actions import ActionType
 from tai_autonomics.domain.budgets import BudgetUse, spent
 from tai_autonomics.domain.decider import Accepted, Recorded
-from tai_autonomics.domain.identifiers import ActionId, TenantId
-
-FLEET: Final = TenantId("~fleet")
-"""The tenant whose ledger it is. No caller's tenant id begins so."""
+from tai_autonomics.domain.identifiers import ActionId
 
 
 class Reserve(Struct, frozen=True, gc=False):

@@ -2,6 +2,7 @@
 What a command must pass, in order: each gate answers Passed or Failed, with the evidence of what it looked at.
 
     2 entitlement_is_in_service   3 plan_includes_feature   4 quota_is_available
+    rate_is_within_throttle, after 2 and only while an action throttles the tenant
     5 governor_is_not_refusing   6 action_is_within_budget
 """
 
@@ -13,7 +14,7 @@ from msgspec import Struct
 from tai_autonomics.domain.budgets import BudgetUse
 from tai_autonomics.domain.decider import Reason
 from tai_autonomics.domain.entitlement import IN_SERVICE, EntitlementState
-from tai_autonomics.domain.governor import GovernorState, refusing_until, status_of
+from tai_autonomics.domain.governor import GovernorState, Throttled, refusing_until, status_of
 from tai_autonomics.domain.identifiers import EntitlementId, FeatureName, PlanName, QuotaName
 from tai_autonomics.domain.plans import Plan, Plans, Quota, offered, shown
 from tai_autonomics.domain.quota import QuotaUse, is_available
@@ -21,6 +22,7 @@ from tai_autonomics.domain.quota import QuotaUse, is_available
 JSON: TypeAlias = "str | int | bool | list[JSON] | dict[str, JSON]"
 Gate = Literal[
     "entitlement_is_in_service",
+    "rate_is_within_throttle",
     "plan_includes_feature",
     "quota_is_available",
     "governor_is_not_refusing",
@@ -71,6 +73,28 @@ def some_entitlement_is_in_service(in_service: Mapping[PlanName, int], plan: Pla
     return Failed(
         "entitlement_is_in_service", evidence, "entitlement_inactive", detail, "grant the tenant an entitlement"
     )
+
+
+def rate_is_within_throttle(throttle: Throttled, use: BudgetUse) -> Passed | Failed:
+    """`use` is the present window's, before what is asked, as the instance that answers has counted it."""
+    evidence: dict[str, JSON] = {
+        "action_id": throttle.action_id,
+        "counted_by": "instance",
+        "used": use.used,
+        "max": throttle.requests,
+        "per_seconds": throttle.per_seconds,
+        "window_start": use.window_start,
+        "resets_at": min(use.window_end, throttle.until),
+        "until": throttle.until,
+    }
+    if use.used < throttle.requests:
+        return Passed("rate_is_within_throttle", evidence)
+    detail = (
+        f"the action {throttle.action_id} holds the tenant to {throttle.requests} checks and consumes in"
+        f" {throttle.per_seconds} s until {throttle.until}"
+    )
+    next_step = f"wait until {evidence['resets_at']}, then send it again with the same key"
+    return Failed("rate_is_within_throttle", evidence, "rate_limited", detail, next_step)
 
 
 def plan_includes_feature(feature: FeatureName, plan: Plan | None, plans: Plans) -> Passed | Failed:
@@ -132,11 +156,12 @@ def governor_is_not_refusing(state: GovernorState) -> Passed | Failed:
     return Failed("governor_is_not_refusing", evidence, "governor_refusing", detail, next_step)
 
 
-def action_is_within_budget(use: BudgetUse | None) -> Passed | Failed:
-    """`use` is the present window's, before the action; None where there is no budget."""
+def action_is_within_budget(use: BudgetUse | None, *, of: Literal["tenant", "fleet"] = "tenant") -> Passed | Failed:
+    """`use` is the present window's, before the action; None where there is no budget. `of` says whose budget it is."""
     if use is None:
         return Passed("action_is_within_budget", {"bounded": False})
     evidence: dict[str, JSON] = {
+        "budget_of": of,
         "used": use.used,
         "max": use.max,
         "per_seconds": use.per_seconds,
@@ -145,7 +170,7 @@ def action_is_within_budget(use: BudgetUse | None) -> Passed | Failed:
     }
     if use.used < use.max:
         return Passed("action_is_within_budget", evidence)
-    detail = f"{use.used} of {use.max} actions in {use.per_seconds} s are used"
+    detail = f"the {of}'s budget is used up: {use.used} of {use.max} actions in {use.per_seconds} s"
     next_step = f"wait until {use.window_end}, when it begins anew, or raise the budget in the plans file"
     return Failed("action_is_within_budget", evidence, "action_budget_exhausted", detail, next_step)
 

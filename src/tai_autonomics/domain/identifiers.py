@@ -18,11 +18,18 @@ ActionId = NewType("ActionId", str)
 IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}", re.ASCII)
 IDENTIFIER_RULE: Final = "1 to 128 of A-Z a-z 0-9 . _ : @ - and starts with a letter or digit"
 COMMAND_ID_BYTES_MAX: Final = 400
+FLEET: Final = TenantId("~fleet")
+"""The tenant that stands for all of them: its ledger counts what they do together. No caller's tenant id begins so."""
 
 
 def parse_tenant_id(text: str) -> TenantId:
     """Raises Malformed(invalid_tenant_id)."""
     return TenantId(_identifier(text, reason="invalid_tenant_id", what="a tenant id"))
+
+
+def parse_ledger(text: str) -> TenantId:
+    """Whose ledger is read: a tenant's, or the fleet's. Raises Malformed(invalid_tenant_id)."""
+    return FLEET if text == FLEET else parse_tenant_id(text)
 
 
 def parse_entitlement_id(text: str) -> EntitlementId:

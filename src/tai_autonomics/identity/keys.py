@@ -49,8 +49,19 @@ class Keys(Struct, frozen=True):
     public: Mapping[str, PyJWK]
     signing: PyJWK | None = None
 
+    async def find(self, kid: str | None) -> PyJWK | None:
+        """The key of this kid, or without a kid the only one; None where there is none."""
+        return key_of(kid, self.public)
+
     def __repr__(self) -> str:
         return f"Keys({', '.join(self.public)})"
+
+
+def key_of(kid: str | None, keys: Mapping[str, PyJWK]) -> PyJWK | None:
+    """Of these keys, as `Keys.find`."""
+    if kid is not None:
+        return keys.get(kid)
+    return next(iter(keys.values())) if len(keys) == 1 else None
 
 
 class _Refused(Exception):
@@ -70,6 +81,34 @@ def load_keys(file: Path, *, setting: str = "JWT_KEYS") -> Keys:
         return _from_jwks(content) if content.lstrip()[:1] == b"{" else _from_pem(content)
     except _Refused as refused:
         raise InvalidSetting(f"{setting}: {file} {refused}") from None
+
+
+def provider_keys(content: bytes) -> tuple[dict[str, PyJWK], tuple[str, ...]]:
+    """
+    The keys of an identity provider's JWKS, by kid, and why each other one is not used.
+
+    A provider may hold keys of kinds that are not used here; a key that cannot be named or used safely is left out
+    instead of refusing the set. Raises InvalidSetting where it is no JWKS, or no key of it can be used.
+    """
+    keys: dict[str, PyJWK] = {}
+    unusable: list[str] = []
+    try:
+        entries = _entries_of(content)
+    except _Refused as refused:
+        raise InvalidSetting(f"the set {refused}") from None
+    if len(entries) > KEYS_MAX:
+        unusable.append(f"only the first {KEYS_MAX} of {len(entries)} keys are used")
+    for place, entry in entries[:KEYS_MAX]:
+        try:
+            key = _public_of_jwk(entry)
+        except _Refused as refused:
+            unusable.append(f"keys[{place}] {refused}")
+            continue
+        if keys.setdefault(str(key.key_id), key) is not key:
+            unusable.append(f"keys[{place}] has the kid of another key")
+    if not keys:
+        raise InvalidSetting("the set holds no key that can be used")
+    return keys, tuple(unusable)
 
 
 def first_start_key(directory: Path) -> Keys:
@@ -120,18 +159,22 @@ def _read(file: Path) -> bytes:
 
 
 def _from_jwks(content: bytes) -> Keys:
-    match _parse_json(content):
-        case {"keys": list(entries)} if entries and all(isinstance(entry, dict) for entry in entries):
-            named = [(place, entry) for place, entry in enumerate(entries) if _is_for_signatures(entry)]
-        case _:
-            raise _Refused('is no JWKS, which is {"keys": [{…}, …]} with a key at least')
     keys = []
-    for place, entry in named:
+    for place, entry in _entries_of(content):
         try:
             keys.append(_public_of_jwk(entry))
         except _Refused as refused:
             raise _Refused(f"keys[{place}] {refused}") from None
     return Keys(_by_kid(keys))
+
+
+def _entries_of(content: bytes) -> list[tuple[int, dict[str, Any]]]:
+    """Those for signatures, each with its place."""
+    match _parse_json(content):
+        case {"keys": list(entries)} if entries and all(isinstance(entry, dict) for entry in entries):
+            return [(place, entry) for place, entry in enumerate(entries) if _is_for_signatures(entry)]
+        case _:
+            raise _Refused('is no JWKS, which is {"keys": [{…}, …]} with a key at least')
 
 
 def _parse_json(content: bytes) -> object:

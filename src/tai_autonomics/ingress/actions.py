@@ -1,18 +1,82 @@
-"""What operators decide of the action in flight: approve, deny, cancel."""
+"""Actions: what is shown of them, and what operators decide of the one in flight: approve, deny, cancel."""
 
 import re
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeVar
 
+from msgspec import Struct
+
+from tai_autonomics.application.actions import RESULTS, STAGES, ActionView, State
 from tai_autonomics.domain.governor import ApproveAction, CancelAction, DenyAction
 from tai_autonomics.domain.identifiers import ActionId
 from tai_autonomics.errors import Malformed
-from tai_autonomics.ingress.decisions import caller_of
-from tai_autonomics.ingress.exchange import Exchange, Reply
+from tai_autonomics.ingress import parsing
+from tai_autonomics.ingress.decisions import caller_of, tenant_of
+from tai_autonomics.ingress.exchange import Exchange, Reply, TurnedAway
 from tai_autonomics.ingress.front_door import FrontDoor
 from tai_autonomics.ingress.governing import tell
 from tai_autonomics.ingress.parsing import IDENTIFIER_PATTERN
+from tai_autonomics.ingress.replies import json_reply
 
 _ID: Final = re.compile(IDENTIFIER_PATTERN, re.ASCII)
+S = TypeVar("S", bound=State)
+
+
+class ActionList(Struct, frozen=True):
+    """A page may have fewer items than `limit`, even none: `next` alone says whether there is more."""
+
+    items: tuple[ActionView, ...]
+    next: str | None
+
+
+async def listed(exchange: Exchange, door: FrontDoor) -> Reply:
+    """A tenant's actions: the one in flight, and then the settled ones, the newest first."""
+    tenant = tenant_of(exchange)
+    query = parsing.query_of(exchange.query, ("cursor", "limit", "state"))
+    of = f"actions/{tenant}"
+    page = parsing.page_of(query, of)
+    before = _before(page)
+    found = await door.queries.actions(tenant, before, page.limit, _state_of(query, (*STAGES, *RESULTS)))
+    if found is None:
+        raise TurnedAway("not_found", "this tenant has no ledger")
+    more = None if found.before is None else parsing.cursor_after(of, str(found.before))
+    return json_reply(ActionList(found.items, more))
+
+
+async def one(exchange: Exchange, door: FrontDoor) -> Reply:
+    """An action with everything that its receipts say of it."""
+    tenant, action_id = tenant_of(exchange), _action_of(exchange)
+    parsing.query_of(exchange.query, ())
+    found = await door.queries.action(tenant, action_id)
+    if found is None:
+        raise TurnedAway("not_found", "this tenant's ledger has no such action")
+    return json_reply(found)
+
+
+async def in_flight(exchange: Exchange, door: FrontDoor) -> Reply:
+    """Actions in flight, of the tenants that the caller reaches."""
+    query = parsing.query_of(exchange.query, ("cursor", "limit", "state"))
+    page = parsing.page_of(query, "actions")
+    found = await door.queries.actions_in_flight(caller_of(exchange), page.after, page.limit, _state_of(query, STAGES))
+    more = None if found.after is None else parsing.cursor_after("actions", found.after)
+    return json_reply(ActionList(found.items, more))
+
+
+def _before(page: parsing.Page) -> int | None:
+    before = parsing.count(page.after)
+    if page.after and before is None:
+        raise Malformed("malformed_request", "this cursor is not one of ours")
+    return before
+
+
+def _state_of(query: Mapping[str, str], known: Sequence[S]) -> S | None:
+    text = query.get("state")
+    if text is None:
+        return None
+    for state in known:
+        if state == text:
+            return state
+    raise Malformed("malformed_request", f"state is one of {', '.join(known)}")
 
 
 async def approve(exchange: Exchange, door: FrontDoor) -> Reply:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from tai_autonomics.application.codec import request_digest
 from tai_autonomics.application.corridor import Answer, Submission
 from tai_autonomics.application.ports import Caller
+from tai_autonomics.domain.identifiers import TenantId, parse_ledger, parse_tenant_id
 from tai_autonomics.domain.tenant import Command
 from tai_autonomics.ingress.authentication import require_tenant
 from tai_autonomics.ingress.exchange import Exchange, Reply
@@ -31,6 +32,20 @@ def admit(exchange: Exchange, tenant: str) -> None:
     require_tenant(caller_of(exchange), tenant)
     exchange.tenant = tenant
     count_more(exchange, tenant, 1)
+
+
+def tenant_of(exchange: Exchange) -> TenantId:
+    """The tenant that the path names, admitted. Raises Malformed, Forbidden, Overloaded."""
+    tenant = parse_tenant_id(exchange.parameters["tenant"])
+    admit(exchange, tenant)
+    return tenant
+
+
+def ledger_of(exchange: Exchange) -> TenantId:
+    """The same, where the fleet's own ledger may be read too: by whoever reaches every tenant."""
+    name = parse_ledger(exchange.parameters["tenant"])
+    admit(exchange, name)
+    return name
 
 
 def count_more(exchange: Exchange, tenant: str, count: int) -> None:

@@ -32,7 +32,7 @@ from tai_autonomics.ingress.decisions import submit_all
 from tai_autonomics.ingress.exchange import TurnedAway
 from tai_autonomics.ingress.front_door import FrontDoor, Limits
 from tai_autonomics.ingress.marketplace import DEFAULTS, Parsed, command_of
-from tai_autonomics.ingress.replies import is_ours
+from tai_autonomics.ingress.replies import is_ours, problem_of
 from tai_autonomics.ingress.signals import Pushed, asked_of, pushed_signal
 
 WHITE_SPACE: Final = b" \t\r\n"
@@ -129,6 +129,13 @@ def undecided(commands: Sequence[Understood], outcomes: Sequence[Outcome]) -> Ba
         if not each.is_signals and not isinstance(error, IdempotencyKeyReused):
             left.append(error)
     return next(iter(left), None)
+
+
+def tell_refused(door: FrontDoor, commands: Sequence[Understood], outcomes: Sequence[Outcome]) -> None:
+    """Tell the observer of signals that are gone without a receipt, once `undecided` has raised nothing."""
+    for each, outcome in zip(commands, outcomes, strict=True):
+        if each.is_signals and isinstance(outcome, BaseException):
+            door.observer.signals_refused(problem_of(outcome, "").reason, len(each.items))
 
 
 def _is_answer(outcome: Outcome) -> bool:

@@ -272,6 +272,8 @@ class Route(Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...] = ()
     """What it can be refused for, beside what every route of its kind is."""
     queries: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+    """What its query's `state` can be."""
     keyed: bool = False
     """Whether it takes an Idempotency-Key."""
     body: Literal["none", "own", "push"] = "none"

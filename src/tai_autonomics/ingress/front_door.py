@@ -5,11 +5,20 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from tai_autonomics.application.actions import ActionShown, State
 from tai_autonomics.application.corridor import Answer, Submission
 from tai_autonomics.application.ports import Caller, Clock, Entropy, Observer, Scrape, Verifier, WebhookVerifier
-from tai_autonomics.application.queries import CheckAnswer, Shown, TenantListed, TenantView
+from tai_autonomics.application.queries import (
+    ActionsPage,
+    CheckAnswer,
+    InFlightPage,
+    Shown,
+    TenantListed,
+    TenantView,
+)
+from tai_autonomics.domain.governor import Stage
 from tai_autonomics.domain.tenant import Check
-from tai_autonomics.ledger.records import Erased, Quarantined
+from tai_autonomics.ledger.records import Dropped, Erased, Quarantined
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -60,7 +69,15 @@ class Queries(Protocol):
 
     async def receipt(self, tenant: str, seq: int) -> Shown | None: ...
 
+    async def committed(self, tenant: str, seq: int) -> Dropped | None: ...
+
     async def head(self, tenant: str) -> Shown | None: ...
+
+    async def actions(self, tenant: str, before: int | None, limit: int, state: State | None) -> ActionsPage | None: ...
+
+    async def action(self, tenant: str, action_id: str) -> ActionShown | None: ...
+
+    async def actions_in_flight(self, caller: Caller, after: str, limit: int, stage: Stage | None) -> InFlightPage: ...
 
     async def policy(self, digest: str) -> bytes | None: ...
 

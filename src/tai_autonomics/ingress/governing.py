@@ -6,9 +6,8 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from tai_autonomics.domain.governor import ApproveAction, CancelAction, DenyAction, PauseGovernor, ResumeGovernor
-from tai_autonomics.domain.identifiers import parse_tenant_id
 from tai_autonomics.ingress import parsing, strict_json
-from tai_autonomics.ingress.decisions import admit, decide, own_command_id, reply_with, submission_of
+from tai_autonomics.ingress.decisions import decide, own_command_id, reply_with, submission_of, tenant_of
 from tai_autonomics.ingress.exchange import Exchange, Reply
 from tai_autonomics.ingress.front_door import FrontDoor
 from tai_autonomics.ingress.parsing import KeyText, ReasonText
@@ -38,8 +37,7 @@ async def resume(exchange: Exchange, door: FrontDoor) -> Reply:
 
 async def tell(exchange: Exchange, door: FrontDoor, command: Told, asked: dict[str, str]) -> Reply:
     """One command of an operator, one receipt. `asked` is what the digest covers."""
-    tenant = parse_tenant_id(exchange.parameters["tenant"])
-    admit(exchange, tenant)
+    tenant = tenant_of(exchange)
     raw = await exchange.body(door.limits.body_bytes_max) or b"{}"
     body = strict_json.decode(_words, raw)
     parts = parsing.parts_of(body, ("reason",), door.limits.metadata_bytes_max)

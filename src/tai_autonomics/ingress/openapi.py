@@ -153,7 +153,8 @@ def _path_parameters(route: Route) -> list[dict[str, Any]]:
 
 
 def _query_parameters(route: Route) -> list[dict[str, Any]]:
-    return [{"name": name, "in": "query", "schema": _QUERIES[name]} for name in route.queries]
+    schemas = {**_QUERIES, "state": {"type": "string", "enum": [*route.states]}}
+    return [{"name": name, "in": "query", "schema": schemas[name]} for name in route.queries]
 
 
 def _header_parameters(route: Route) -> list[dict[str, Any]]:

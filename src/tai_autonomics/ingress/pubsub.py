@@ -25,7 +25,15 @@ from tai_autonomics.domain.moments import moment_of
 from tai_autonomics.errors import IdempotencyKeyReused, Malformed, StoreUnavailable
 from tai_autonomics.ingress import parsing, strict_json
 from tai_autonomics.ingress.decisions import caller_of, count_more, items_with, seconds_left, tell_of
-from tai_autonomics.ingress.delivering import Delivery, Outcome, Understood, decide_items, undecided, understand
+from tai_autonomics.ingress.delivering import (
+    Delivery,
+    Outcome,
+    Understood,
+    decide_items,
+    tell_refused,
+    undecided,
+    understand,
+)
 from tai_autonomics.ingress.exchange import Exchange, Reply, TurnedAway
 from tai_autonomics.ingress.front_door import FrontDoor
 from tai_autonomics.ingress.redriving import redrive_at
@@ -147,6 +155,7 @@ async def _deliver(exchange: Exchange, door: FrontDoor, pushed: Pushed) -> Reply
         timeout_seconds=seconds_left(exchange, door),
     )
     cause = undecided(understood, outcomes)
+    tell_refused(door, understood, outcomes)
     items = _items(exchange, door, understood, outcomes)
     if cause is not None:
         reason = problem_of(cause, exchange.id).reason

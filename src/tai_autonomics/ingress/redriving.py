@@ -17,7 +17,7 @@ from typing import Final
 from tai_autonomics.application.ports import Caller, Store
 from tai_autonomics.domain.moments import moment_of
 from tai_autonomics.errors import Forbidden, Malformed
-from tai_autonomics.ingress.delivering import Delivery, decide_items, undecided, understand
+from tai_autonomics.ingress.delivering import Delivery, decide_items, tell_refused, undecided, understand
 from tai_autonomics.ingress.exchange import TurnedAway
 from tai_autonomics.ingress.front_door import FrontDoor
 from tai_autonomics.ingress.replies import is_ours, problem_of
@@ -81,7 +81,9 @@ class Redriving:
         outcomes = await decide_items(
             self._door, items, admit=_anyone, timeout_seconds=self._door.limits.request_seconds
         )
-        return undecided(items, outcomes)
+        cause = undecided(items, outcomes)
+        tell_refused(self._door, items, outcomes)
+        return cause
 
     async def _again_later(self, message: Quarantined, error: BaseException) -> None:
         until = redrive_at(self._door, redrives=message.redrives + 1)

@@ -17,8 +17,9 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from tai_autonomics.application.corridor import Answer
 from tai_autonomics.application.ports import Clock
+from tai_autonomics.application.queries import ThrottleView
 from tai_autonomics.domain.decider import Reason
-from tai_autonomics.domain.moments import datetime_of
+from tai_autonomics.domain.moments import Moment, datetime_of
 from tai_autonomics.errors import (
     Forbidden,
     IdempotencyKeyReused,
@@ -32,6 +33,8 @@ from tai_autonomics.ingress.exchange import Pairs, Reply, TurnedAway
 from tai_autonomics.ledger.records import Part, Receipt
 
 PROBLEM: Final = b"application/problem+json"
+THROTTLE: Final = "throttle"
+"""How headers name the policy that an action set."""
 QUOTA_EXCEEDED_TYPE: Final = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 RETRY_SECONDS: Final = 1
 POLICY_NAMES: Final[Mapping[str, str]] = MappingProxyType({"rate_limited": "tenant", "overloaded": "instance"})
@@ -102,7 +105,11 @@ REASONS: Final[Mapping[str, Kind]] = MappingProxyType(
 )
 
 SEALED_REASONS: Final = frozenset(get_args(Reason))
-"""Reasons that a receipt carries; every other one means that nothing was decided."""
+"""
+Reasons that a receipt can carry; every other one means that nothing was decided.
+
+So does rate_limited without a receipt: then the instance's own bound was met, and no action's throttle.
+"""
 
 
 ReceiptBody = Annotated[Raw, Meta(extra_json_schema={"$ref": "#/components/schemas/Receipt"})]
@@ -280,8 +287,9 @@ def _refusal_of(receipt: Receipt, clock: Clock) -> tuple[Problem, Pairs]:
     limits: Pairs = ()
     violated: tuple[str, ...] = ()
     if kind.status == HTTPStatus.TOO_MANY_REQUESTS:
-        evidence = _gates.decode(gates)[-1].evidence
-        violated, limits = (_policy_of(evidence),), _limits_of(evidence, clock)
+        failed = _gates.decode(gates)[-1]
+        policy = _policy_of(failed)
+        violated, limits = (policy,), _limits_of(policy, failed.evidence, clock)
     problem = Problem(
         type=QUOTA_EXCEEDED_TYPE if reason == "quota_exceeded" else f"/problems/{reason}",
         title=kind.title,
@@ -298,25 +306,40 @@ def _refusal_of(receipt: Receipt, clock: Clock) -> tuple[Problem, Pairs]:
     return problem, limits
 
 
-def _policy_of(evidence: dict[str, Any]) -> str:
+def _policy_of(failed: _Gate) -> str:
     """The quota's name; a budget of actions has its reason's."""
-    return str(evidence.get("quota", "action_budget_exhausted"))
+    if failed.gate == "rate_is_within_throttle":
+        return THROTTLE
+    return str(failed.evidence.get("quota", "action_budget_exhausted"))
 
 
-def _limits_of(evidence: dict[str, Any], clock: Clock) -> Pairs:
-    """Retry-After, RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10) of a quota or a budget."""
-    quota, limit = _policy_of(evidence), evidence.get("limit", evidence.get("max"))
-    remaining = evidence.get("remaining", 0)
-    policy, state = f'"{quota}";q={limit}', f'"{quota}";r={remaining}'
-    resets_at, start = evidence.get("resets_at"), evidence.get("window_start")
-    retry: Pairs = ()
-    if resets_at is not None and start is not None:
-        end = datetime_of(resets_at)
-        seconds = max(1, ceil((end - clock.now()).total_seconds()))
-        policy += f";w={int((end - datetime_of(start)).total_seconds())}"
-        state += f";t={seconds}"
-        retry = (_retry_after(seconds),)
-    return (*retry, (b"ratelimit-policy", policy.encode("ascii")), (b"ratelimit", state.encode("ascii")))
+def _limits_of(name: str, evidence: dict[str, Any], clock: Clock) -> Pairs:
+    """Retry-After, RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10) of what was exceeded."""
+    limit, remaining = evidence.get("limit", evidence.get("max")), evidence.get("remaining", 0)
+    resets_at, start, window = evidence.get("resets_at"), evidence.get("window_start"), evidence.get("per_seconds")
+    if resets_at is None or start is None:
+        return _limit_headers(name, limit, remaining, None, None)
+    if window is None:
+        window = int((datetime_of(resets_at) - datetime_of(start)).total_seconds())
+    seconds = _seconds_until(resets_at, clock)
+    return (_retry_after(seconds), *_limit_headers(name, limit, remaining, window, seconds))
+
+
+def throttle_headers(throttle: ThrottleView, clock: Clock) -> Pairs:
+    """RateLimit and RateLimit-Policy of a throttle, whether or not something of it remains."""
+    seconds = _seconds_until(throttle.resets_at, clock)
+    return _limit_headers(THROTTLE, throttle.requests, throttle.remaining, throttle.per_seconds, seconds)
+
+
+def _limit_headers(name: str, limit: object, remaining: object, window: int | None, seconds: int | None) -> Pairs:
+    policy, state = f'"{name}";q={limit}', f'"{name}";r={remaining}'
+    if window is not None and seconds is not None:
+        policy, state = f"{policy};w={window}", f"{state};t={seconds}"
+    return (b"ratelimit-policy", policy.encode("ascii")), (b"ratelimit", state.encode("ascii"))
+
+
+def _seconds_until(moment: str, clock: Clock) -> int:
+    return max(1, ceil((datetime_of(Moment(moment)) - clock.now()).total_seconds()))
 
 
 def _problem(

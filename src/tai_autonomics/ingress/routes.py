@@ -5,6 +5,7 @@ from typing import Final
 
 from starlette.routing import compile_path
 
+from tai_autonomics.application.actions import RESULTS, STAGES, ActionShown
 from tai_autonomics.application.queries import TenantView
 from tai_autonomics.ingress import actions, governing, marketplace, openapi, probes, pubsub, signals, tenants
 from tai_autonomics.ingress.exchange import Exchange, Handler, Reply, Route, TurnedAway
@@ -179,6 +180,32 @@ def routes() -> tuple[Route, ...]:
         _told("governor/pause", governing.pause, "No rule acts until it is resumed"),
         _told(
             "governor/resume", governing.resume, "Ends a pause, an open breaker and the wait after an unknown outcome"
+        ),
+        Route(
+            method="GET",
+            path="/v1/tenants/{tenant}/actions",
+            serve=actions.listed,
+            summary="A tenant's actions, the one in flight and then the newest first",
+            answers=(actions.ActionList,),
+            queries=("cursor", "limit", "state"),
+            states=(*STAGES, *RESULTS),
+        ),
+        Route(
+            method="GET",
+            path="/v1/tenants/{tenant}/actions/{action}",
+            serve=actions.one,
+            summary="One action, with everything that its receipts say of it",
+            answers=(ActionShown,),
+        ),
+        Route(
+            method="GET",
+            path="/v1/actions",
+            serve=actions.in_flight,
+            summary="Actions in flight, of the tenants that the caller reaches",
+            answers=(actions.ActionList,),
+            reasons=("ledger_newer_than_code",),
+            queries=("cursor", "limit", "state"),
+            states=STAGES,
         ),
         _told(
             "actions/{action}/approve",

@@ -17,9 +17,17 @@ from tai_autonomics.application.ports import Clock
 from tai_autonomics.domain import governor
 from tai_autonomics.domain.governor import Observe, SignalObserved, SignalRefused
 from tai_autonomics.domain.identifiers import MetricName, parse_name, parse_tenant_id
+from tai_autonomics.domain.moments import Moment
 from tai_autonomics.errors import Malformed
 from tai_autonomics.ingress import parsing, strict_json
-from tai_autonomics.ingress.decisions import admit, count_more, decide, own_command_id, reply_with, submission_of
+from tai_autonomics.ingress.decisions import (
+    count_more,
+    decide,
+    own_command_id,
+    reply_with,
+    submission_of,
+    tenant_of,
+)
 from tai_autonomics.ingress.exchange import Exchange, Reply
 from tai_autonomics.ingress.front_door import FrontDoor
 from tai_autonomics.ingress.parsing import IdText, KeyText, TimeText
@@ -161,7 +169,7 @@ def _item(event: SignalObserved | SignalRefused, receipt: Receipt) -> SignalItem
         type=f"/problems/{event.reason}",
         title=kind.title,
         status=kind.status,
-        detail=_detail_of(event),
+        detail=governor.signal_refusal(event, Moment(receipt.time)).detail,
         instance=instance,
         reason=event.reason,
         next_step=kind.next_step,
@@ -169,20 +177,9 @@ def _item(event: SignalObserved | SignalRefused, receipt: Receipt) -> SignalItem
     )
 
 
-def _detail_of(event: SignalRefused) -> str:
-    match event.reason:
-        case "unknown_metric":
-            return f"no rule names the metric {event.metric}"
-        case "stale":
-            return f"observed_at {event.observed_at} is older than the newest {event.metric}, of {event.newest}"
-        case "clock_skew":
-            return f"observed_at {event.observed_at} is too far ahead of this service's clock"
-
-
 async def serve(exchange: Exchange, door: FrontDoor) -> Reply:
     """One command, one key, one receipt."""
-    tenant = parse_tenant_id(exchange.parameters["tenant"])
-    admit(exchange, tenant)
+    tenant = tenant_of(exchange)
     raw = await exchange.body(door.limits.body_bytes_max)
     signals, given = _asked(raw, door.limits.items_max)
     strict_json.parse(raw)

@@ -9,31 +9,40 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from tai_autonomics.application.corridor import Submission
-from tai_autonomics.application.queries import AsOf, Shown, TenantListed
+from tai_autonomics.application.queries import AsOf, Shown, TenantListed, ThrottleView
 from tai_autonomics.domain.gates import Failed, Passed
-from tai_autonomics.domain.identifiers import QuotaName, parse_entitlement_id, parse_name, parse_tenant_id
+from tai_autonomics.domain.identifiers import QuotaName, parse_entitlement_id, parse_name
 from tai_autonomics.domain.plans import COUNT_MAX
 from tai_autonomics.domain.quota import Consume, Release, Reset
 from tai_autonomics.domain.tenant import Check, CheckResult, Erase, Limit
 from tai_autonomics.errors import Malformed
 from tai_autonomics.ingress import parsing, strict_json
 from tai_autonomics.ingress.decisions import (
-    admit,
     caller_of,
     count_more,
     decide,
     decide_all,
     items_with,
+    ledger_of,
     own_command_id,
     reply_with,
     submission_of,
+    tenant_of,
 )
 from tai_autonomics.ingress.exchange import Exchange, Reply, TurnedAway
 from tai_autonomics.ingress.front_door import FrontDoor
 from tai_autonomics.ingress.parsing import Count, IdText, KeyText, ReasonText
-from tai_autonomics.ingress.replies import Item, ReceiptBody, Sealed, ShownPart, json_reply, shown
+from tai_autonomics.ingress.replies import (
+    Item,
+    ReceiptBody,
+    Sealed,
+    ShownPart,
+    json_reply,
+    shown,
+    throttle_headers,
+)
+from tai_autonomics.ledger.records import Dropped, ReceiptType
 from tai_autonomics.ledger.records import Erased as ErasedPart
-from tai_autonomics.ledger.records import ReceiptType
 
 RECEIPT_TYPES: Final = get_args(ReceiptType)
 _NO_DEFAULTS: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -62,7 +71,7 @@ async def tenants(exchange: Exchange, door: FrontDoor) -> Reply:
 
 async def tenant(exchange: Exchange, door: FrontDoor) -> Reply:
     """Everything that is in force for a tenant."""
-    name = _tenant_of(exchange)
+    name = ledger_of(exchange)
     parsing.query_of(exchange.query, ())
     found = await door.queries.tenant(name)
     if found is None:
@@ -72,7 +81,7 @@ async def tenant(exchange: Exchange, door: FrontDoor) -> Reply:
 
 async def receipts(exchange: Exchange, door: FrontDoor) -> Reply:
     """A tenant's receipts in order."""
-    name = _tenant_of(exchange)
+    name = ledger_of(exchange)
     query = parsing.query_of(exchange.query, ("cursor", "limit", "after", "type", "subject"))
     page = parsing.page_of(query, f"receipts/{name}")
     found = await door.queries.receipts(
@@ -83,14 +92,14 @@ async def receipts(exchange: Exchange, door: FrontDoor) -> Reply:
 
 async def receipt(exchange: Exchange, door: FrontDoor) -> Reply:
     """One receipt by its seq."""
-    name = _tenant_of(exchange)
+    name = ledger_of(exchange)
     parsing.query_of(exchange.query, ())
     return _one_receipt(exchange, await door.queries.receipt(name, parsing.seq_in_path(exchange.parameters["seq"])))
 
 
 async def head(exchange: Exchange, door: FrontDoor) -> Reply:
     """The newest receipt."""
-    name = _tenant_of(exchange)
+    name = ledger_of(exchange)
     parsing.query_of(exchange.query, ())
     return _one_receipt(exchange, await door.queries.head(name))
 
@@ -103,12 +112,6 @@ async def policy(exchange: Exchange, door: FrontDoor) -> Reply:
     if text is None:
         raise TurnedAway("not_found", "no plans file of this digest has decided anything here")
     return Reply(200, text, media=b"application/yaml")
-
-
-def _tenant_of(exchange: Exchange) -> str:
-    name = parse_tenant_id(exchange.parameters["tenant"])
-    admit(exchange, name)
-    return name
 
 
 def _after(query: Mapping[str, str], page: parsing.Page) -> int:
@@ -210,6 +213,8 @@ class CheckReply(Struct, frozen=True):
     allowed: bool
     as_of: AsOf
     results: list[CheckShown]
+    throttle: ThrottleView | UnsetType = UNSET
+    """There while an action throttles the tenant: what is left after these checks, as this instance counts."""
     stale: Literal[True] | UnsetType = UNSET
 
 
@@ -228,7 +233,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 async def check(exchange: Exchange, door: FrontDoor) -> Reply:
     """Decides and writes nothing; never a 403 for a decision."""
-    name = _tenant_of(exchange)
+    name = tenant_of(exchange)
     raw = await exchange.body(door.limits.body_bytes_max)
     if _has(raw, b'"checks"') and strict_json.decode(_peek, raw).checks is not UNSET:
         several = strict_json.decode(_check_lists, raw)
@@ -243,7 +248,10 @@ async def check(exchange: Exchange, door: FrontDoor) -> Reply:
     answer = await door.queries.check(name, checks)
     results = [_check_shown(result, explain) for result in answer.results]
     allowed = all([result.allowed for result in results])  # noqa: C419  # a list is faster, and this is the hot path
-    return Reply(200, _encode(CheckReply(allowed, AsOf(answer.seq, answer.time), results, answer.stale or UNSET)))
+    throttle = answer.throttle
+    headers = () if throttle is None else throttle_headers(throttle, door.clock)
+    as_of = AsOf(answer.seq, answer.time)
+    return Reply(200, _encode(CheckReply(allowed, as_of, results, throttle or UNSET, answer.stale or UNSET)), headers)
 
 
 def _has(raw: bytes, quoted: bytes) -> bool:
@@ -323,7 +331,7 @@ _usage_lists: Final = msgspec.json.Decoder(UsageList)
 
 async def usage(exchange: Exchange, door: FrontDoor) -> Reply:
     """Counts usage against the tenant's quotas, each item on its own."""
-    name = _tenant_of(exchange)
+    name = tenant_of(exchange)
     raw = await exchange.body(door.limits.body_bytes_max)
     header = parsing.idempotency_key(exchange.headers)
     if _has(raw, b'"items"') and strict_json.decode(_peek, raw).items is not UNSET:
@@ -420,18 +428,13 @@ class Erased(Struct, frozen=True):
     parts: dict[str, ShownPart] | UnsetType = UNSET
 
 
-class _Committed(Struct, frozen=True):
-    commits: dict[str, str] = {}
-
-
 _resets: Final = msgspec.json.Decoder(QuotaResetAsked)
 _erasures: Final = msgspec.json.Decoder(ErasureAsked)
-_committed: Final = msgspec.json.Decoder(_Committed)
 
 
 async def reset(exchange: Exchange, door: FrontDoor) -> Reply:
     """Sets what is used of a quota in its current window to 0."""
-    name = _tenant_of(exchange)
+    name = tenant_of(exchange)
     quota = QuotaName(parse_name(exchange.parameters["quota"]))
     raw = await exchange.body(door.limits.body_bytes_max) or b"{}"
     body = strict_json.decode(_resets, raw)
@@ -451,7 +454,7 @@ async def reset(exchange: Exchange, door: FrontDoor) -> Reply:
 
 async def erase(exchange: Exchange, door: FrontDoor) -> Reply:
     """Erases a part; the receipt that committed to it stays, and still verifies."""
-    name = _tenant_of(exchange)
+    name = tenant_of(exchange)
     raw = await exchange.body(door.limits.body_bytes_max)
     body = strict_json.decode(_erasures, raw)
     parts = parsing.parts_of(body, ("reason",), door.limits.metadata_bytes_max)
@@ -469,18 +472,18 @@ async def erase(exchange: Exchange, door: FrontDoor) -> Reply:
     reply = await reply_with(exchange, door, await decide(exchange, door, submission))
     if reply.status != HTTPStatus.OK:
         return reply
-    await door.note_erased(ErasedPart(name, body.seq, committed.receipt.hash, body.part))
+    await door.note_erased(ErasedPart(name, body.seq, committed.hash, body.part))
     journal = b',"journal":"clean"}' if await door.journal_clean() else b',"journal":"pending"}'
     return Reply(200, reply.body[:-1] + journal, reply.headers)
 
 
-async def _require_committed(door: FrontDoor, name: str, body: ErasureAsked) -> Shown:
+async def _require_committed(door: FrontDoor, name: str, body: ErasureAsked) -> Dropped:
     if not 1 <= body.seq <= COUNT_MAX:
         raise Malformed("malformed_request", "a seq is an integer from 1 to 2^53-1", pointer="/seq")
-    found = await door.queries.receipt(name, body.seq)
+    found = await door.queries.committed(name, body.seq)
     if found is None:
-        raise TurnedAway("not_found", f"there is no receipt {body.seq}")
-    if body.part not in _committed.decode(found.receipt.body).commits:
+        raise TurnedAway("not_found", f"there is no receipt {body.seq}, or it is archived and had no part")
+    if body.part not in found.parts:
         raise TurnedAway("not_found", f"receipt {body.seq} commits to no such part")
     return found
 

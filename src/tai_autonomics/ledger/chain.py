@@ -10,11 +10,13 @@ Verification: whether receipts are what was sealed, in the order in which it was
     7 commitments that come with their part and salt open, and plans that come along are those that `policy` names
     8 (whole ledger) it starts at seq 1, and the last hash is the head that the caller trusts
 
-A ledger cut at its tail verifies up to the cut: only a trusted head shows the loss.
+A ledger cut at its tail verifies up to the cut: only a trusted head shows the loss. One whose earlier receipts are
+archived starts after its base, which a later receipt must name with the digests of its state and of the archive file;
+behind the receipts of that file it goes on, and its base must be the last of them (step 4).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Final, Literal
 
 from msgspec import Struct
 
@@ -23,7 +25,10 @@ from tai_autonomics.ledger.canonical import encode
 from tai_autonomics.ledger.commitment import opens
 from tai_autonomics.ledger.lines import parse_line
 from tai_autonomics.ledger.receipt import Body, digest, read
-from tai_autonomics.ledger.records import GENESIS, Head, Part
+from tai_autonomics.ledger.records import GENESIS, Base, Head, Part
+
+ARCHIVED: Final = "LedgerArchived"
+"""The one event whose meaning a verifier knows."""
 
 
 class Verified(Struct, frozen=True):
@@ -31,7 +36,8 @@ class Verified(Struct, frozen=True):
     A ledger without a fault, `receipts` of it seen.
 
     `trusted` says what `head` was held against: the head that was "given", or nothing but the "last" receipt itself,
-    in which case a cut tail would not show. `opened` and `erased` count parts by name.
+    in which case a cut tail would not show. `opened` and `erased` count parts by name. `after` is the last archived
+    receipt, where the ledger was verified from its base on; 0 from the first.
     """
 
     tenant: str
@@ -40,18 +46,19 @@ class Verified(Struct, frozen=True):
     trusted: Literal["given", "last"]
     opened: dict[str, int]
     erased: dict[str, int]
+    after: int = 0
 
 
 class Chain:
     """
     One tenant's ledger under verification, taken on receipt by receipt; it keeps its place, not what it saw.
 
-    It starts before seq 1, or after a head that the caller trusts (a store's own, when it takes up an import).
+    It starts before seq 1, after a head that the caller trusts, or after a base that a receipt must name.
     """
 
-    __slots__ = ("erased", "hash", "ledger", "opened", "receipts", "seq", "tenant", "time")
+    __slots__ = ("base", "erased", "hash", "ledger", "named", "opened", "receipts", "seq", "tenant", "time")
 
-    def __init__(self, tenant: str, *, after: Head | None = None) -> None:
+    def __init__(self, tenant: str, *, after: Head | None = None, base: Base | None = None) -> None:
         self.tenant = tenant
         self.ledger = after.ledger if after else None
         self.seq = after.seq if after else 0
@@ -60,6 +67,22 @@ class Chain:
         self.receipts = 0
         self.opened: dict[str, int] = {}
         self.erased: dict[str, int] = {}
+        self.base: Base | None = None
+        """Where it started."""
+        self.named = False
+        """Whether a receipt names that."""
+        if base is not None:
+            self.begin(base)
+
+    def begin(self, base: Base) -> None:
+        """Start after the base; where it has a place already, that must be the base. Raises BrokenChain (step 4)."""
+        head = base.head
+        if self.ledger is None:
+            self.base = base
+            self.ledger, self.seq, self.hash, self.time = head.ledger, head.seq, head.hash, head.time
+        elif (self.ledger, self.seq, self.hash, self.time) != (head.ledger, head.seq, head.hash, head.time):
+            detail = f"the base beside it is receipt {head.seq} {head.hash}, the one before is {self.seq} {self.hash}"
+            raise self.broken(4, detail)
 
     def extend(self, body: bytes, *, hash: str | None = None, parts: Sequence[Part] = ()) -> Body:
         """
@@ -104,6 +127,8 @@ class Chain:
             raise self.broken(7, f"the plans beside it are not those that its policy names, {members['policy']}")
         self.seq, self.time, self.hash = seq, time, own_hash
         self.receipts += 1
+        if self.base is not None and not self.named:
+            self.named = names(members["events"], self.base)
 
     def close(self, trusted: str | None = None) -> Verified:
         """
@@ -113,6 +138,9 @@ class Chain:
         """
         if self.ledger is None:
             raise self.broken(8, "there is no receipt")
+        if self.base is not None and not self.named:
+            detail = f"no receipt says that the ledger was archived through receipt {self.base.seq}, with this state"
+            raise self.broken(8, detail, seq=self.base.seq + 1)
         if trusted is not None and trusted != self.hash:
             raise self.broken(8, f"the last hash is {self.hash}, the trusted head is {trusted}", seq=self.seq)
         head = Head(ledger=self.ledger, seq=self.seq, hash=self.hash, time=self.time)
@@ -123,6 +151,7 @@ class Chain:
             trusted="last" if trusted is None else "given",
             opened=self.opened,
             erased=self.erased,
+            after=0 if self.base is None else self.base.seq,
         )
 
     def broken(self, step: int, detail: str, *, seq: int | None = None) -> BrokenChain:
@@ -136,6 +165,20 @@ class Chain:
             self.opened[part.name] = self.opened.get(part.name, 0) + 1
         for name in commits.keys() - {part.name for part in parts}:
             self.erased[name] = self.erased.get(name, 0) + 1
+
+
+def names(events: Sequence[Mapping[str, Any]], base: Base) -> bool:
+    """Whether one of a receipt's events says that the ledger was archived up to this base."""
+    return any(event.get("type") == ARCHIVED and _named(base).items() <= event.items() for event in events)
+
+
+def _named(base: Base) -> dict[str, Any]:
+    return {
+        "through_seq": base.seq,
+        "hash": base.snapshot.hash,
+        "state_digest": digest(base.snapshot.state),
+        "archive_digest": base.archive,
+    }
 
 
 def verify(lines: Iterable[bytes], trusted: Mapping[str, str]) -> tuple[Verified, ...]:
@@ -160,6 +203,8 @@ def verify(lines: Iterable[bytes], trusted: Mapping[str, str]) -> tuple[Verified
             if (owner := owners.setdefault(members["ledger"], chains[tenant])) is not chains[tenant]:
                 raise owner.broken(6, f"its ledger goes on under the tenant {tenant}")
         chain = chains[tenant]
+        if line.base is not None:
+            chain.begin(line.base)
         chain.link(members, line.body, hash=line.hash, parts=line.parts, plans=line.plans)
     for tenant in trusted.keys() - chains.keys():
         raise Chain(tenant).broken(8, "there is no receipt")

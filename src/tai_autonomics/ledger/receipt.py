@@ -16,7 +16,7 @@ from tai_autonomics.ledger.canonical import Form, Shallow, canonical, decode, en
 from tai_autonomics.ledger.records import Receipt, ReceiptType
 
 UNCLAIMED_REASONS: Final = frozenset(
-    {"quota_exceeded", "action_budget_exhausted", "governor_refusing", "compliance_closed"}
+    {"quota_exceeded", "rate_limited", "action_budget_exhausted", "governor_refusing", "compliance_closed"}
 )
 """Why a refusal that time cures was made: the same command, sent again later, is decided anew."""
 

@@ -33,6 +33,13 @@ class Receipt(Struct, frozen=True, gc=False):
     body: bytes
 
 
+def concerns_action(receipt: Receipt) -> bool:
+    """Whether it says what became of an action: an approval, an attempt, a result. Every store has an index of them."""
+    if receipt.type == "transition":
+        return receipt.subject_kind == "action"
+    return receipt.type != "refusal"
+
+
 class Part(Struct, frozen=True, gc=False):
     """An erasable part: `text` is kept as received, and the receipt commits to it with `salt` (32 bytes)."""
 
@@ -86,6 +93,34 @@ class Snapshot(Struct, frozen=True, gc=False):
     time: str
     state_version: int
     state: bytes
+
+
+class Base(Struct, frozen=True, gc=False):
+    """
+    Where a ledger begins whose earlier receipts rest in archive files: the state after the last of them.
+
+    Under it the snapshot is the authority, sealed by a receipt after it. `archive` is the SHA-256 of the file that ends
+    with that receipt.
+    """
+
+    snapshot: Snapshot
+    archive: str
+
+    @property
+    def seq(self) -> int:
+        return self.snapshot.seq
+
+    @property
+    def head(self) -> Head:
+        """The last archived receipt."""
+        return Head(self.snapshot.ledger, self.snapshot.seq, self.snapshot.hash, self.snapshot.time)
+
+
+class Dropped(Struct, frozen=True, gc=False):
+    """What stays of a receipt that was dropped and had parts: its hash, and the names of them all, erased ones too."""
+
+    hash: str
+    parts: tuple[str, ...]
 
 
 class Due(Struct, frozen=True, gc=False):
@@ -175,6 +210,13 @@ class Ledger(Struct, frozen=True, gc=False):
 
     snapshot: Snapshot | None
     receipts: tuple[Receipt, ...]
+
+
+def tail_follows(snapshot: Snapshot | None, tail: Sequence[Receipt]) -> bool:
+    """Whether nothing is missing between a snapshot, or a ledger's beginning, and the receipts after it."""
+    if not tail:
+        return snapshot is not None
+    return tail[0].seq == (snapshot.seq if snapshot is not None else 0) + 1
 
 
 class Quarantined(Struct, frozen=True, kw_only=True, gc=False):

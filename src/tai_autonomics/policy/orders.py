@@ -7,6 +7,9 @@ from urllib.parse import urlsplit
 from yaml import Node, ScalarNode
 
 from tai_autonomics.domain.actions import (
+    SERVICE,
+    TOPIC,
+    URL_CHARACTERS_MAX,
     ActionType,
     Order,
     Publish,
@@ -30,18 +33,12 @@ from tai_autonomics.policy.nodes import (
 )
 
 ACTION_TYPES: Final[tuple[ActionType, ...]] = get_args(ActionType)
-URL_CHARACTERS_MAX: Final = 2_000
 INSTANCES_MAX: Final = 10_000
 REQUESTS_MAX: Final = 1_000_000_000
 THROTTLE_PER_SECONDS_MAX: Final = 3_600
 THROTTLE_SECONDS_MAX: Final = 30 * DAY_SECONDS
 
 VISIBLE: Final = re.compile(r"[!-~]+", re.ASCII)
-PROJECT: Final = r"projects/[a-z][a-z0-9.:-]{4,62}[a-z0-9]/"
-TOPIC: Final = re.compile(rf"(?:{PROJECT}topics/)?(?!goog)[A-Za-z][A-Za-z0-9_.~+%-]{{2,254}}", re.ASCII)
-SERVICE: Final = re.compile(
-    rf"(?:{PROJECT}locations/[a-z0-9-]{{1,63}}/services/)?[a-z](?:[a-z0-9-]{{0,47}}[a-z0-9])?", re.ASCII
-)
 
 
 def read_order(rule: dict[str, Node], what: str, problems: Problems) -> Order | None:

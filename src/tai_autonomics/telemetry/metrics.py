@@ -61,6 +61,9 @@ class Metrics:
         self._conflicts = counter("tai_conflicts_total", "Appends whose place another instance had taken.")
         self._duplicates = counter("tai_duplicates_total", "Commands whose id the store already held.")
         self._went_back = counter("tai_ledgers_went_back_total", "Store heads behind what was seen durable.")
+        self._signals_refused = counter(
+            "tai_signals_refused_total", "Signals that were refused and are gone, one by one, by reason.", "reason"
+        )
         self._attempts = counter(
             "tai_action_attempts_total", "Attempts of actions, by how they ended.", "type", "outcome"
         )
@@ -129,6 +132,9 @@ class Metrics:
 
     def went_back(self) -> None:
         self._went_back.add()
+
+    def signals_refused(self, reason: str, count: int) -> None:
+        self._signals_refused.add(reason, count=count)
 
     def attempted(self, type: str, outcome: str, seconds: float) -> None:
         self._attempts.add(type, outcome)

@@ -94,6 +94,10 @@ class Telemetry:
             self.logs.log.error(message, tenant=tenant, unsaid=unsaid)
 
     @_never_raises
+    def signals_refused(self, reason: str, count: int) -> None:
+        self.metrics.signals_refused(reason, count)
+
+    @_never_raises
     def attempted(self, type: str, outcome: str, seconds: float) -> None:
         self.metrics.attempted(type, outcome, seconds)
 

@@ -11,7 +11,7 @@ The composition root: the one place that knows every part.
 """
 
 from tai_autonomics.wiring.actuators import Actuators, orders_of
-from tai_autonomics.wiring.credentials import issuance, keys, leave_admin_token
+from tai_autonomics.wiring.credentials import issuance, keys, leave_admin_token, provided_kids
 from tai_autonomics.wiring.house import House, house, open_store
 from tai_autonomics.wiring.machine import SystemClock, SystemEntropy
 from tai_autonomics.wiring.policies import plans
@@ -30,5 +30,6 @@ __all__ = [
     "open_store",
     "orders_of",
     "plans",
+    "provided_kids",
     "serve",
 ]

@@ -18,7 +18,6 @@ from tai_autonomics.errors import InvalidPlans, InvalidSetting
 from tai_autonomics.settings import Settings
 
 NO_SECRETS: Final = "TAI_WEBHOOK_SIGNING_SECRETS is not set"
-NOT_ENFORCED: Final = "no check and no usage counts by it yet: mode shadow alone"
 NO_CLIENT: Final = "Google's client is not installed: pip install 'tai-autonomics[gcp]'"
 
 
@@ -91,9 +90,7 @@ class Actuators:
                 with _client():
                     from tai_autonomics.actuators.cloud_run import CloudRunRollback
                 return await CloudRunRollback.open(self._place)
-            case "throttle":
-                raise InvalidSetting(NOT_ENFORCED)
-            case "entitlement.suspend":
+            case "throttle" | "entitlement.suspend":
                 return Inside(self._clock)
 
     def _open_webhook(self) -> Actuator:

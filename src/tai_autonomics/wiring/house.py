@@ -16,6 +16,7 @@ from tai_autonomics.application.corridor import Corridor, CorridorBounds
 from tai_autonomics.application.freshness import Freshness
 from tai_autonomics.application.ports import Clock, Entropy, Observer, Store
 from tai_autonomics.application.queries import Queries
+from tai_autonomics.application.throttling import Throttles
 from tai_autonomics.domain.tenant import Bounds
 from tai_autonomics.errors import InvalidSetting, StoreUnavailable
 from tai_autonomics.settings import FIRESTORE, IN_MEMORY, POSTGRESQL, Settings, firestore_place
@@ -97,6 +98,7 @@ async def house(settings: Settings, *, observer: Observer | None = None) -> Asyn
         await _check_clock(sealing_clock, store)
         in_force = PlansInForce(store, clock, settings)
         await in_force.read()
+        throttles = Throttles()
         corridor = Corridor(
             store,
             clock=sealing_clock,
@@ -105,6 +107,7 @@ async def house(settings: Settings, *, observer: Observer | None = None) -> Asyn
             plans=in_force,
             domain_bounds=Bounds(settings.entitlements_max, settings.observed_ahead_seconds_max),
             bounds=corridor_bounds(settings),
+            throttles=throttles,
         )
         freshness = Freshness(
             store,
@@ -113,7 +116,7 @@ async def house(settings: Settings, *, observer: Observer | None = None) -> Asyn
             observer=telling,
             age_seconds_max=settings.state_age_seconds_max,
         )
-        queries = Queries(store, freshness, clock=sealing_clock, plans=in_force)
+        queries = Queries(store, freshness, clock=sealing_clock, plans=in_force, throttles=throttles)
         try:
             yield House(store, corridor, freshness, queries, in_force, clock, sealing_clock, entropy, telling)
         finally:

@@ -22,8 +22,8 @@ from tai_autonomics.application.health import Health
 from tai_autonomics.application.ports import Observer
 from tai_autonomics.application.timers import Timers
 from tai_autonomics.domain.plans import retired
-from tai_autonomics.identity.keys import Keys
-from tai_autonomics.identity.tokens import TokenVerifier
+from tai_autonomics.identity.provider import ProviderKeys
+from tai_autonomics.identity.tokens import KeySource, TokenVerifier
 from tai_autonomics.ingress.app import build
 from tai_autonomics.ingress.front_door import Drain, FrontDoor, Limits
 from tai_autonomics.ingress.redriving import Redriving
@@ -35,7 +35,7 @@ from tai_autonomics.settings import Loaded, Settings
 from tai_autonomics.telemetry.observer import Telemetry
 from tai_autonomics.wiring import erasures
 from tai_autonomics.wiring.actuators import Actuators
-from tai_autonomics.wiring.credentials import issuance, keys, leave_admin_token
+from tai_autonomics.wiring.credentials import issuance, keys, leave_admin_token, provider
 from tai_autonomics.wiring.house import House, house, telemetry
 from tai_autonomics.wiring.machine import SystemClock
 from tai_autonomics.wiring.memory import Settling
@@ -80,15 +80,18 @@ async def _serve(loaded: Loaded, told: Telemetry, started: Callable[[Started], N
         scraping = None
         if settings.metrics_address is not None:
             scraping = sockets.enter_context(listen(*settings.metrics_address, setting="TAI_METRICS_ADDRESS"))
-        verifying = keys(settings)
-        async with house(settings, observer=told) as parts:
-            token_file = None if settings.jwt_keys else leave_admin_token(settings, verifying, parts.clock)
+        given = keys(settings)
+        async with house(settings, observer=told) as parts, provider(settings, parts.clock, told) as provided:
+            own = given if settings.jwt_keys is None else None
+            token_file = None if own is None else leave_admin_token(settings, own, parts.clock)
             where = Started(
                 url=_url_of(listening),
                 metrics_url=None if scraping is None else _url_of(scraping) + "/metrics",
                 data_dir=settings.data_dir,
                 token_file=token_file,
             )
+            verifying = provided or given
+            assert verifying is not None, "keys come from a provider, a file or the first start"
             await _serve_house(
                 settings, parts, told, verifying, listening, scraping, lambda: _tell(told, where, started)
             )
@@ -99,7 +102,7 @@ async def _serve_house(
     settings: Settings,
     parts: House,
     told: Telemetry,
-    verifying: Keys,
+    verifying: KeySource,
     listening: socket.socket,
     scraping: socket.socket | None,
     on_started: Callable[[], None],
@@ -126,7 +129,8 @@ async def _serve_house(
         share = settings.drain_seconds_max * (REQUESTS_SHARE + ACTIONS_SHARE)
         drained_by = min(drained_by, parts.clock.monotonic() + share)
 
-    health = Health(parts.store, clock=parts.sealing_clock, observer=told)
+    provided = verifying.result if isinstance(verifying, ProviderKeys) else None
+    health = Health(parts.store, clock=parts.sealing_clock, observer=told, keys=provided)
     told.metrics.watch(
         lanes=lambda: parts.corridor.lanes,
         waiting=lambda: parts.corridor.waiting,
@@ -165,13 +169,13 @@ def front_door(
     settings: Settings,
     parts: House,
     told: Telemetry,
-    verifying: Keys,
+    verifying: KeySource,
     health: Health,
     drain: Drain,
     senders: Senders,
 ) -> FrontDoor:
     """Everything that a request can reach."""
-    verifier = TokenVerifier(verifying.public, issuance(settings), parts.clock)
+    verifier = TokenVerifier(verifying, issuance(settings), parts.clock)
     return FrontDoor(
         corridor=parts.corridor,
         queries=parts.queries,

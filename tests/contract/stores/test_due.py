@@ -91,3 +91,21 @@ async def test_hundreds_of_rows_are_set_leased_and_settled(store: Store) -> None
     settled = tuple(DueKey(row.subject, row.kind) for row in rows)
     await send(store, append("acme", made[1:], made[0], settled=settled))
     assert await store.lease(400, 10.0, moment(9_999)) == ()
+
+
+async def test_tenants_with_a_row_of_a_kind_come_once_each_in_the_order_of_their_bytes(store: Store) -> None:
+    names = ("b", "A", "a-1", "a", "Z9")
+    rows = tuple(Due(f"action/{number}", "deadline", moment(number)) for number in range(3))
+    first = {name: chain(name, 1) for name in (*names, "none")}
+    await send(store, *(append(name, first[name], due=(*rows, EXPIRE)) for name in names))
+    await send(store, append("none", first["none"], due=(EXPIRE,)))
+    in_order = tuple(sorted(names, key=str.encode))
+    assert await store.with_due("deadline", "", 9) == in_order
+    assert await store.with_due("deadline", "", 2) == in_order[:2]
+    assert await store.with_due("deadline", in_order[1], 2) == in_order[2:4]
+    assert await store.with_due("deadline", in_order[-1], 9) == ()
+    assert await store.with_due("expire", "b", 9) == ("none",)
+    assert await store.with_due("approval_lapse", "", 9) == ()
+    settled = tuple(DueKey(row.subject, row.kind) for row in rows)
+    await send(store, append("a", chain("a", 1, first["a"][0]), first["a"][0], settled=settled))
+    assert "a" not in await store.with_due("deadline", "", 9)

@@ -4,7 +4,7 @@ import pytest
 from tests.contract.stores.builders import SALT, append, chain, receipt, send, snapshot_of
 
 from tai_autonomics.application.ports import Store
-from tai_autonomics.ledger.records import Head, Ledger, Part
+from tai_autonomics.ledger.records import Head, Ledger, Part, Receipt, concerns_action
 
 pytestmark = pytest.mark.anyio
 
@@ -102,3 +102,31 @@ async def test_the_newest_time_is_that_of_the_receipt_appended_last(store: Store
     await send(store, append("acme", made))
     await send(store, append("beta", chain("beta", 1)))
     assert await store.newest_time() == chain("beta", 1)[0].time
+
+
+async def test_what_became_of_actions_is_read_forwards_and_backwards_past_everything_else(store: Store) -> None:
+    made: list[Receipt] = []
+    for number in range(12):
+        action = ("action", f"act-{number}")
+        for kind, subject in (
+            ("transition", ("governor", "autonomic")),
+            ("action_attempt", action),
+            ("refusal", action),
+            ("transition", action),
+            ("action_result", action),
+            ("action_result", ("ledger", "of-acme")),
+            ("transition", ("quota", "api_calls")),
+        ):
+            made.append(receipt("acme", made[-1] if made else None, type=kind, subject=subject))
+    for start in range(0, len(made), 5):
+        await send(store, append("acme", made[start : start + 5], made[start - 1] if start else None))
+    await send(store, append("beta", [receipt("beta", type="action_result", subject=("action", "act-0"))]))
+    wanted = tuple(one for one in made if concerns_action(one))
+    assert [one.type for one in wanted[:4]] == ["action_attempt", "transition", "action_result", "action_result"]
+    assert await store.action_receipts("acme", 0, 999) == wanted
+    assert await store.action_receipts("acme", wanted[2].seq, 3) == wanted[3:6]
+    assert await store.action_receipts("acme", wanted[-1].seq, 3) == ()
+    assert await store.action_receipts_before("acme", 999, 999) == wanted[::-1]
+    assert await store.action_receipts_before("acme", wanted[6].seq, 4) == wanted[2:6][::-1]
+    assert await store.action_receipts_before("acme", wanted[0].seq, 4) == ()
+    assert await store.action_receipts("nobody", 0, 9) == await store.action_receipts_before("nobody", 9, 9) == ()

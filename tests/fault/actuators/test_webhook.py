@@ -10,11 +10,9 @@ from pathlib import Path
 
 import pytest
 import standardwebhooks
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from tests.builders import action
 from tests.contract.actuators.scenes import LOOPBACK, SECRET, Standing
+from tests.engines.certificates import certificate, serving
 from tests.engines.ports import free_port
 from tests.engines.receiver import Answer, Receiver, broken_off, dripping, silence, status
 
@@ -308,36 +306,13 @@ async def test_the_environments_proxy_is_not_asked(monkeypatch: pytest.MonkeyPat
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ssl.SSLContext]:
     """A certificate for NAME in a file with its key, and the context of somebody who trusts it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = certificate.public_bytes(serialization.Encoding.PEM)
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    file = tmp_path_factory.mktemp("tls") / "both.pem"
-    file.write_bytes(private + pem)
-    trusting = ssl.create_default_context(cadata=pem.decode())
-    return file, trusting
+    file = certificate(tmp_path_factory.mktemp("tls"), NAME)
+    return file, ssl.create_default_context(cafile=str(file))
 
 
 @pytest.fixture
 async def secure(authority: tuple[Path, ssl.SSLContext]) -> AsyncIterator[Receiver]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(authority[0])
-    async with Receiver(tls=context) as receiver:
+    async with Receiver(tls=serving(authority[0])) as receiver:
         yield receiver
 
 

@@ -13,7 +13,7 @@ from google.cloud.firestore import AsyncClient
 from tests.contract.stores.builders import SALT, append, moment, receipt, send, snapshot_of
 from tests.engines import firestore
 
-from tai_autonomics.ledger.records import Due, Erasure, Part, Quarantined
+from tai_autonomics.ledger.records import Base, Due, Erasure, Part, Quarantined
 from tai_autonomics.settings import FIRESTORE_COLLECTIONS
 from tai_autonomics.stores.firestore import documents, queries
 from tai_autonomics.stores.firestore.queries import NAME, QUERIES, Query
@@ -82,7 +82,7 @@ async def test_every_field_that_is_stored_is_exempt_or_queried(monkeypatch: pyte
     project = firestore.new_project()
     store = await firestore.open_store(project)
     part = Part(1, "metadata", SALT, b"{}")
-    first = receipt("acme", parts=[part])
+    first = receipt("acme", type="action_result", parts=[part])
     due = Due("entitlement/ent_1", "expire", moment(1), b"{}")
     await send(
         store,
@@ -95,6 +95,10 @@ async def test_every_field_that_is_stored_is_exempt_or_queried(monkeypatch: pyte
             snapshot=snapshot_of(first),
         ),
     )
+    another = receipt("acme2", parts=[part])
+    await send(store, append("acme2", [another], parts=(part,)))
+    await store.rebase("acme2", Base(snapshot_of(another), "a" * 64))
+    assert await store.drop("acme2", 1) == 1
     await store.keep_policy("d1", b"x" * (documents.CHUNK_BYTES + 1), moment(1))
     await store.quarantine(
         Quarantined(id="1", time=moment(1), reason="", digest="", subscription="", message_id="", by="", payload=b"x")

@@ -25,12 +25,23 @@ def parameters(statement: str) -> dict[str, int] | list[int]:
     return [1] * statement.count("?")
 
 
-@pytest.mark.parametrize("name", sorted(STATEMENTS.keys() - BOUNDED.keys()))
-def test_no_statement_reads_a_whole_table(name: str) -> None:
+def plan_of(name: str) -> list[str]:
     connection = files.connect(None)
     files.migrate(connection, "memory")
     statement = STATEMENTS[name]
     plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters(statement))]
     connection.close()
+    return plan
+
+
+@pytest.mark.parametrize("name", sorted(STATEMENTS.keys() - BOUNDED.keys()))
+def test_no_statement_reads_a_whole_table(name: str) -> None:
+    plan = plan_of(name)
     tables = "receipts|parts|snapshots|due|quarantine|policies|r"
     assert not [step for step in plan if re.match(rf"SCAN ({tables})\b", step)], plan
+
+
+@pytest.mark.parametrize("name", ["SELECT_ACTION_RECEIPTS", "SELECT_ACTION_RECEIPTS_BEFORE"])
+def test_what_became_of_actions_is_found_past_all_other_receipts_of_a_tenant(name: str) -> None:
+    (step,) = plan_of(name)
+    assert "receipts_of_actions (tenant=? AND seq" in step

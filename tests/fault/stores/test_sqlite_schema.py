@@ -5,12 +5,17 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.contract.stores.builders import append, chain, receipt, send, verify
+from tests.contract.stores.builders import append, chain, receipt, send, snapshot_of, verify
 
 from tai_autonomics.errors import LedgerNewerThanCode, StoreUnavailable
+from tai_autonomics.ledger.records import Base
 from tai_autonomics.stores.sqlite import SQLiteStore, files
+from tai_autonomics.stores.sqlite.statements import statements_of
 
 pytestmark = pytest.mark.anyio
+
+
+NEWEST = files.MIGRATIONS[-1][0]
 
 
 async def make(path: Path) -> None:
@@ -73,7 +78,9 @@ async def test_each_migration_runs_once_in_order_and_the_receipts_stay(
     await make(path)
     released = files.MIGRATIONS
     monkeypatch.setattr(
-        files, "MIGRATIONS", (*released, (2, "CREATE TABLE second (id);"), (3, "INSERT INTO second VALUES (3);"))
+        files,
+        "MIGRATIONS",
+        (*released, (NEWEST + 1, "CREATE TABLE second (id);"), (NEWEST + 2, "INSERT INTO second VALUES (3);")),
     )
     for _ in range(2):
         store = await SQLiteStore.open(str(path))
@@ -81,7 +88,26 @@ async def test_each_migration_runs_once_in_order_and_the_receipts_stay(
         await store.aclose()
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT * FROM second").fetchall() == [(3,)]
-        assert connection.execute("PRAGMA user_version").fetchone() == (3,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (NEWEST + 2,)
+
+
+async def test_a_ledger_of_the_first_schema_can_be_archived_once_it_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "tai.db"
+    with monkeypatch.context() as earlier:
+        earlier.setattr(files, "MIGRATIONS", files.MIGRATIONS[:1])
+        await (await SQLiteStore.open(str(path))).aclose()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(*statements_of([append("acme", [receipt("acme")])])[0])
+    with pytest.raises(StoreUnavailable, match="start the service once"):
+        await SQLiteStore.open(str(path), read_only=True)
+    store = await SQLiteStore.open(str(path))
+    (first,) = await verify(store, "acme", receipts=1)
+    await store.rebase("acme", Base(snapshot_of(first), "a" * 64))
+    assert await store.drop("acme", 10) == 1
+    assert (await store.heads(["acme"]))["acme"].seq == 1
+    await store.aclose()
 
 
 async def test_a_migration_that_fails_leaves_the_schema_before_it(
@@ -89,7 +115,7 @@ async def test_a_migration_that_fails_leaves_the_schema_before_it(
 ) -> None:
     path = tmp_path / "tai.db"
     await make(path)
-    broken = (2, "CREATE TABLE second (id); INSERT INTO absent VALUES (1);")
+    broken = (NEWEST + 1, "CREATE TABLE second (id); INSERT INTO absent VALUES (1);")
     with monkeypatch.context() as later:
         later.setattr(files, "MIGRATIONS", (*files.MIGRATIONS, broken))
         with pytest.raises(StoreUnavailable, match="absent"):
@@ -98,7 +124,7 @@ async def test_a_migration_that_fails_leaves_the_schema_before_it(
     await verify(store, "acme", receipts=1)
     await store.aclose()
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (NEWEST,)
 
 
 async def test_damage_is_found_by_the_full_check(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ PLACE = Place("acme-prod", "europe-west1")
 
 
 def test_a_full_name_stays_and_needs_no_place() -> None:
-    assert topic("projects/p/topics/actions", Place()) == "projects/p/topics/actions"
+    assert topic("projects/acme-prod/topics/actions", Place()) == "projects/acme-prod/topics/actions"
     full = "projects/example.com:p-1/locations/europe-west1/services/api"
     assert service(full, Place()) == full
 
@@ -27,13 +27,40 @@ def test_a_bare_name_without_a_place_says_which_setting_is_missing() -> None:
         service("api", Place("acme-prod"))
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "projects/p/topics/", "projects/p/topics/a/b", "pr jects", "aktionen-ü"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "a/b",
+        "projects/acme-prod/topics/",
+        "projects/p/topics/actions",
+        "google-topic",
+        "projects/acme-prod/topics/a/b",
+        "pr jects",
+        "aktionen-ü",
+    ],
+)
 def test_a_name_that_is_none_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="neither"):
         topic(name, PLACE)
 
 
-@pytest.mark.parametrize("name", ["", "API", "api-", "projects/p/services/api", "a" * 64, "projects/p/locations/l"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "API",
+        "api-",
+        "projects/p/services/api",
+        "a" * 50,
+        "projects/p/locations/l/services/api",
+        "projects/p/locations/l",
+    ],
+)
 def test_a_service_that_is_none_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="neither"):
         service(name, PLACE)
+
+
+def test_the_longest_service_is_one() -> None:
+    assert service("a" * 49, PLACE).endswith("/services/" + "a" * 49)

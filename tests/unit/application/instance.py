@@ -19,6 +19,7 @@ from tai_autonomics.application.executor import Executor, ExecutorBounds
 from tai_autonomics.application.freshness import Freshness
 from tai_autonomics.application.ports import Actuator, Answered, Store
 from tai_autonomics.application.queries import Queries
+from tai_autonomics.application.throttling import Throttles
 from tai_autonomics.application.timers import Timers
 from tai_autonomics.application.transfer import Replayed, replay
 from tai_autonomics.domain.actions import ActionType
@@ -117,6 +118,9 @@ class Witness:
     def went_back(self, tenant: str) -> None:
         self._note("went_back", tenant)
 
+    def signals_refused(self, reason: str, count: int) -> None:
+        self._note("signals_refused", reason, count)
+
     def attempted(self, type: str, outcome: str, seconds: float) -> None:
         self._note("attempted", type, outcome)
 
@@ -144,6 +148,7 @@ class Instance:
         self.plans = plans_in_force or plans()
         self.entropy = SeededEntropy()
         self.sealing_clock = SealingClock(clock, skew_seconds_max=300)
+        throttles = Throttles()
         self.corridor = Corridor(
             store,
             clock=self.sealing_clock,
@@ -152,11 +157,14 @@ class Instance:
             plans=lambda: self.plans,
             domain_bounds=domain_bounds,
             bounds=bounds or CorridorBounds(),
+            throttles=throttles,
         )
         self.freshness = Freshness(
             store, self.corridor, clock=self.sealing_clock, observer=self.witness, age_seconds_max=1
         )
-        self.queries = Queries(store, self.freshness, clock=self.sealing_clock, plans=lambda: self.plans)
+        self.queries = Queries(
+            store, self.freshness, clock=self.sealing_clock, plans=lambda: self.plans, throttles=throttles
+        )
         self.executor = Executor(
             self.corridor,
             actuators,

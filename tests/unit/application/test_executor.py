@@ -6,18 +6,18 @@ from typing import Any
 
 import orjson
 import pytest
-from tests.builders import governed, observed, rule
+from tests.builders import governed, moment, observed, rule
 from tests.unit.application.faulty_store import FaultyStore, Gate, held
 from tests.unit.application.instance import HandClock, Instance, ledger, opened, until, verify
 
 from tai_autonomics.application import executor as executor_module
+from tai_autonomics.application.actions import BudgetView
 from tai_autonomics.application.corridor import CorridorBounds
 from tai_autonomics.application.executor import ExecutorBounds
 from tai_autonomics.application.ports import Done, NotDone, Target, Uncertain
 from tai_autonomics.domain.actions import Action, Webhook
-from tai_autonomics.domain.fleet import FLEET
 from tai_autonomics.domain.governor import LEASE_MARGIN_SECONDS, CancelAction, ReportResult
-from tai_autonomics.domain.identifiers import ActionId
+from tai_autonomics.domain.identifiers import FLEET, ActionId
 from tai_autonomics.domain.plans import Plans
 from tai_autonomics.domain.rules import Budget
 from tai_autonomics.errors import Overloaded
@@ -346,9 +346,15 @@ async def test_the_fleets_budget_is_reserved_once_and_bounds_all_tenants(store: 
         for tenant in ("a", "b", "c"):
             await alarm(one, tenant)
             await at_rest(one)
+        fleet = await one.queries.tenant(FLEET)
+        assert fleet is not None
+        assert fleet.fleet == {"webhook": BudgetView(2, 2, 3_600, moment("2026-11-24T12"), moment("2026-11-24T13"))}
+        assert not (await one.queries.tenant("a") or fleet).fleet
     assert len(hand.tried) == 2
     assert [(await settled(store, tenant))[0]["result"] for tenant in "abc"] == ["succeeded", "succeeded", "cancelled"]
-    assert (await settled(store, "c"))[0]["detail"] == "action_budget_exhausted"
+    assert (await settled(store, "c"))[0]["detail"] == (
+        "action_budget_exhausted: the fleet's budget is used up: 2 of 2 actions in 3600 s"
+    )
     assert await types(store, FLEET) == ["transition", "transition", "refusal"]
 
 

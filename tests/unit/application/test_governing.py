@@ -19,6 +19,7 @@ from tai_autonomics.domain.governor import (
     ApproveAction,
     BeginAttempt,
     InFlight,
+    Observe,
     PauseGovernor,
     ReportResult,
     ResumeGovernor,
@@ -208,3 +209,22 @@ async def test_refusals_that_time_cures_leave_their_id_to_a_retry(store: FaultyS
         await one.submit(ResumeGovernor())
         approved = await one.submit(approve, id="http:ann:1", request="a" * 64)
         assert (approved.receipt.type, approved.receipt.claims, approved.replayed) == ("transition", True, False)
+
+
+async def test_each_signal_that_is_refused_is_counted_with_its_reason_once_that_is_durable(store: FaultyStore) -> None:
+    async with opened(store, plans_in_force=PLANS) as one:
+        await one.submit(observed(1, 2))
+        await one.grant()
+        await one.submit(observed(1, at=after(0)), id="http:me:first")
+        old, unnamed = observed(2, at=after(-1)).signals, observed(3, 4, metric="none").signals
+        await one.submit(Observe((*old, *unnamed, *observed(5, at=after(1)).signals)), id="http:me:some")
+        await one.submit(observed(1, at=after(900)))
+        # A repeat is told of once.
+        again = await one.submit(Observe((*old, *unnamed, *observed(5, at=after(1)).signals)), id="http:me:some")
+    assert again.replayed
+    assert one.witness.told["signals_refused"] == [
+        ("entitlement_inactive", 2),
+        ("stale", 1),
+        ("unknown_metric", 2),
+        ("clock_skew", 1),
+    ]

@@ -352,7 +352,7 @@ async def test_ledgers_are_read_ahead_in_their_order_and_no_further_than_a_few(
     seen = []
     async with aclosing(read_ahead(store, named)) as ledgers:
         async for tenant, first in ledgers:
-            assert [receipt.tenant for receipt, _ in first] == [tenant] * 3
+            assert [receipt.tenant for receipt, _ in first.page] == [tenant] * 3
             seen.append(tenant)
             assert len(store.reads) <= len(seen) + LEDGERS_AHEAD
     assert seen == named

@@ -17,7 +17,9 @@ SALT = bytes(range(32))
 METADATA = b'{"order":"O-1"}'
 
 
-def ledger(tenant: str = "acme", count: int = 3, *, ledger: str = LEDGER) -> list[Receipt]:
+def ledger(
+    tenant: str = "acme", count: int = 3, *, ledger: str = LEDGER, time: str = "2026-11-24T02:01:33.123456Z"
+) -> list[Receipt]:
     """Verified again and again; the first receipt commits to a part."""
     receipts: list[Receipt] = []
     for seq in range(1, count + 1):
@@ -30,7 +32,7 @@ def ledger(tenant: str = "acme", count: int = 3, *, ledger: str = LEDGER) -> lis
                 ledger=ledger,
                 seq=seq,
                 prev=receipts[-1].hash if receipts else GENESIS,
-                time="2026-11-24T02:01:33.123456Z",
+                time=time,
                 type="transition",
                 subject=("entitlement", "ent_1"),
                 cause={"kind": "marketplace", "id": f"http:me:{seq}", "by": "me"},

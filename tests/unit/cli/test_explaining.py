@@ -20,7 +20,6 @@ from tai_autonomics.domain.actions import Result
 from tai_autonomics.domain.budgets import BudgetUse
 from tai_autonomics.domain.entitlement import EntitlementState
 from tai_autonomics.domain.entitlement import Status as EntitlementStatus
-from tai_autonomics.domain.fleet import FLEET
 from tai_autonomics.domain.gates import (
     Failed,
     Gate,
@@ -31,6 +30,7 @@ from tai_autonomics.domain.gates import (
     plan_includes_feature,
     quota_is_available,
     quota_is_in_plan,
+    rate_is_within_throttle,
     some_entitlement_is_in_service,
 )
 from tai_autonomics.domain.governor import (
@@ -42,11 +42,12 @@ from tai_autonomics.domain.governor import (
     Refusing,
     ReportResult,
     Stage,
+    Throttled,
 )
 from tai_autonomics.domain.governor import Status as GovernorStatus
 from tai_autonomics.domain.governor.events import SignalReason, Withheld
 from tai_autonomics.domain.governor.states import Cause, Level
-from tai_autonomics.domain.identifiers import FeatureName, QuotaName
+from tai_autonomics.domain.identifiers import FLEET, FeatureName, QuotaName
 from tai_autonomics.domain.quota import Consume, QuotaUse
 from tai_autonomics.domain.rules import Budget
 from tai_autonomics.domain.tenant import Command, Subject
@@ -160,6 +161,8 @@ GATES: list[Passed | Failed] = [
     governor_is_not_refusing(GovernorState()),
     governor_is_not_refusing(GovernorState(refusing={"budget": Refusing(NOW, after(60)), "pause": Refusing(NOW)})),
     governor_is_not_refusing(GovernorState(refusing={"budget": Refusing(NOW, after(60))})),
+    rate_is_within_throttle(Throttled(10, 60, after(1), ACTION), USE),
+    rate_is_within_throttle(Throttled(4, 60, after(7_200), ACTION), USE),
     action_is_within_budget(USE),
     action_is_within_budget(msgspec.structs.replace(USE, used=5)),
 ]
@@ -199,7 +202,8 @@ def test_a_rule_that_acts_is_explained_with_gates_window_and_limits() -> None:
         "gate      entitlement_is_in_service: passed: of the tenant's entitlements, 1 are in service; the effective one"
         " is the plan professional.",
         "gate      governor_is_not_refusing: passed: the governor was boot: nothing holds its rules back.",
-        "gate      action_is_within_budget: passed: 0 of 5 actions per 3600 s were used, in the window that began at"
+        "gate      action_is_within_budget: passed: 0 of 5 actions per 3600 s were used"
+        " of the budget of the tenant, in the window that began at"
         " 2026-11-24T12:00:00.000000Z and resets at 2026-11-24T13:00:00.000000Z.",
         f"event     SignalObserved: cpu was 91.5, as of {NOW}; measurements of it kept for the rules, the newest: 1.",
         f"event     ActionRequested: At {NOW} the rule cpu-high acts on cpu, which was 91.5: its act_when,"

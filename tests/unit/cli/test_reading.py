@@ -161,3 +161,10 @@ def test_counts_rates_and_columns_read_well() -> None:
     assert [counted(count, "receipt") for count in (0, 1, 2_000)] == ["0 receipts", "1 receipt", "2,000 receipts"]
     assert (rate(1_000, 0.5), rate(5, 0)) == ("0.5 s (2,000/s)", "no time")
     assert columns([("a", "bb", "c"), ("aaa", "b", "")]) == ["a    bb  c", "aaa  b"]
+
+
+@pytest.mark.parametrize("command", [("receipts", "list", "-t"), ("receipts", "show", "-t"), ("tenants", "show")])
+def test_the_fleets_ledger_is_read_as_any_other(cli: CommandLine, command: tuple[str, ...]) -> None:
+    assert cli("receipts", "import", exported(cli.directory / "x.jsonl", ledger("~fleet", 2)), "-q") == 0
+    assert (cli(*command, "~fleet"), "~fleet" in cli.out or len(cli.out.splitlines()) == 2) == (0, True)
+    assert cli(*command, "~other") == 2

@@ -38,7 +38,7 @@ def test_a_backup_is_a_file_and_its_manifest_for_our_eyes_alone(stored: CommandL
     assert {name: content[name] for name in ("v", "store", "schema", "ledgers", "receipts", "newest")} == {
         "v": 1,
         "store": "sqlite",
-        "schema": 1,
+        "schema": 3,
         "ledgers": 2,
         "receipts": 5,
         "newest": "2026-11-24T02:01:33.123456Z",

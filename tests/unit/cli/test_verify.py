@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from tests.unit.cli.exports import CommandLine, exported, ledger, lines
 
+from tai_autonomics.ledger.lines import LINE_BYTES_MAX
+
 OTHER = "01JD0000000000000000000001"
 
 
@@ -36,6 +38,7 @@ def test_json_has_a_document_for_each_ledger(cli: CommandLine) -> None:
         "trusted": "given",
         "opened": {},
         "erased": {"metadata": 1},
+        "after": 0,
     }
 
 
@@ -118,7 +121,7 @@ def test_what_cannot_be_meant_is_usage(cli: CommandLine, arguments: tuple[str, .
 
 def test_a_line_longer_than_a_line_may_be_is_broken_and_not_read_whole(cli: CommandLine) -> None:
     file = cli.directory / "x.jsonl"
-    file.write_bytes(b"x" * (5 * 1024 * 1024))
+    file.write_bytes(b"x" * (LINE_BYTES_MAX + 1))
     assert cli("receipts", "verify", file) == 1
     assert "is longer than" in cli.err
 

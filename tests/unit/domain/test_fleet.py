@@ -6,8 +6,8 @@ from tests.builders import ACTION, NOW, after, plans
 from tests.given_when_then import Given, given
 
 from tai_autonomics.domain.budgets import BudgetUse
-from tai_autonomics.domain.fleet import FLEET, FleetReserved, Reserve
-from tai_autonomics.domain.identifiers import ActionId, parse_tenant_id
+from tai_autonomics.domain.fleet import FleetReserved, Reserve
+from tai_autonomics.domain.identifiers import FLEET, ActionId, parse_tenant_id
 from tai_autonomics.domain.rules import Budget
 from tai_autonomics.domain.tenant import Subject
 from tai_autonomics.errors import Malformed
@@ -38,6 +38,7 @@ def test_over_the_fleets_budget_nothing_is_reserved_until_the_window_ends() -> N
     refused = spent.when(Reserve(ActionId("b"), "webhook"))
     assert ONE in refused.then_refused("action_budget_exhausted").next_step
     assert refused.decision.gates[0].evidence == {
+        "budget_of": "fleet",
         "used": 1,
         "max": 1,
         "per_seconds": 3_600,

@@ -3,8 +3,10 @@ from collections.abc import Callable
 import pytest
 
 from tai_autonomics.domain.identifiers import (
+    FLEET,
     parse_command_id,
     parse_entitlement_id,
+    parse_ledger,
     parse_name,
     parse_tenant_id,
 )
@@ -42,3 +44,10 @@ def test_a_command_id_is_printable_text(text: str) -> None:
 def test_a_bad_command_id_is_malformed(text: str) -> None:
     with pytest.raises(Malformed, match="malformed_request"):
         parse_command_id(text)
+
+
+def test_the_fleets_ledger_can_be_read_by_its_name_and_no_other_that_is_reserved() -> None:
+    assert (parse_ledger(FLEET), parse_ledger("acme")) == ("~fleet", "acme")
+    for text in ("~", "~fleets", "~other", " ~fleet", ""):
+        with pytest.raises(Malformed):
+            parse_ledger(text)

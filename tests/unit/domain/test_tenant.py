@@ -70,12 +70,13 @@ from tai_autonomics.domain.quota import Consume, QuotaConsumed, QuotaReleased, Q
 from tai_autonomics.domain.rules import Approval
 from tai_autonomics.domain.tenant import (
     INITIAL_STATE,
+    Archive,
     Bounds,
-    Check,
     Command,
     EffectivePlanChanged,
     Erase,
     Event,
+    LedgerArchived,
     LedgerRestored,
     PartErased,
     Restore,
@@ -87,11 +88,11 @@ from tai_autonomics.domain.tenant import (
     Timer,
     TimerCommand,
     after_timers,
-    check,
     due_of,
     effective_plan,
     next_timer,
     subject_of,
+    throttle_in_force,
 )
 from tai_autonomics.domain.tenant.timers import TIMER_KINDS
 
@@ -168,6 +169,14 @@ def test_a_restore_is_a_decision_about_a_ledger_and_changes_nothing_of_the_tenan
     before = given(*in_service())
     then = before.when(Restore("01J", 17, "ab"))
     after = then.then(LedgerRestored(RestoredHead(17, "ab")))
+    assert then.decision.subject == Subject("ledger", "01J")
+    assert after.state == before.state
+
+
+def test_an_archive_is_a_decision_about_a_ledger_and_changes_nothing_of_the_tenant() -> None:
+    before = given(*in_service())
+    then = before.when(Archive("01J", 1, 17, "ab", "cd", "ef"))
+    after = then.then(LedgerArchived(1, 17, "ab", "cd", "ef"))
     assert then.decision.subject == Subject("ledger", "01J")
     assert after.state == before.state
 
@@ -345,8 +354,8 @@ def test_a_check_sees_entitlements_as_of_now_and_leaves_the_governors_timers_to_
     assert later.entitlements[ENT].status == "expired"
     assert list(later.timers) == ["governor/throttle_end"]
     assert later.due == LATER
-    assert check((Check(),), throttled.state, now=NOW, plans=plans())[0].throttle == Throttled(1, 1, LATER, ACTION)
-    assert check((Check(),), throttled.state, now=LATER, plans=plans())[0].throttle is None
+    assert throttle_in_force(throttled.state, NOW) == Throttled(1, 1, LATER, ACTION)
+    assert throttle_in_force(throttled.state, LATER) is None
 
 
 def test_no_timer_is_next_before_its_time() -> None:

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt import PyJWK
 from jwt.algorithms import get_default_algorithms
 
+from tai_autonomics.identity.keys import Keys
 from tai_autonomics.identity.tokens import Issuance, TokenVerifier
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
@@ -56,7 +57,7 @@ def public(algorithm: str, kid: str = "k1") -> PyJWK:
 def verifier(*algorithms: str, clock: MovableClock | None = None) -> TokenVerifier:
     """One that knows a key of each algorithm, k1, k2 and so on."""
     keys = {f"k{n}": public(algorithm, f"k{n}") for n, algorithm in enumerate(algorithms or ("EdDSA",), start=1)}
-    return TokenVerifier(keys, ISSUANCE, clock or MovableClock())
+    return TokenVerifier(Keys(keys), ISSUANCE, clock or MovableClock())
 
 
 def b64(content: bytes) -> str:

@@ -7,21 +7,37 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from msgspec.structs import asdict
+
+from tai_autonomics.application.actions import ActionShown, ActionView, GovernorView, Happened, State
 from tai_autonomics.application.codec import events_to_json
 from tai_autonomics.application.corridor import Answer, Submission
 from tai_autonomics.application.ports import Answered, Caller, Verifier
 from tai_autonomics.application.queries import (
+    ActionsPage,
     AsOf,
     CheckAnswer,
     EntitlementView,
+    InFlightPage,
     QuotaView,
     Shown,
     TenantListed,
     TenantView,
+    ThrottleView,
 )
+from tai_autonomics.domain.actions import Webhook
 from tai_autonomics.domain.entitlement import EntitlementVerified
 from tai_autonomics.domain.gates import Failed, Passed
-from tai_autonomics.domain.governor import Observe, SignalObserved, SignalRefused, text_of
+from tai_autonomics.domain.governor import (
+    ActionApproved,
+    ApprovalWanted,
+    Observe,
+    SignalObserved,
+    SignalRefused,
+    Stage,
+    text_of,
+)
+from tai_autonomics.domain.identifiers import ActionId
 from tai_autonomics.domain.moments import Moment
 from tai_autonomics.domain.tenant import Check, CheckResult, Command, Event, Limit, name_of
 from tai_autonomics.errors import IdempotencyKeyReused, Unauthenticated
@@ -30,7 +46,7 @@ from tai_autonomics.ingress.app import build
 from tai_autonomics.ingress.front_door import Drain, FrontDoor, Limits
 from tai_autonomics.ledger.commitment import commit
 from tai_autonomics.ledger.receipt import seal
-from tai_autonomics.ledger.records import GENESIS, Erased, Part, Quarantined, Receipt
+from tai_autonomics.ledger.records import GENESIS, Dropped, Erased, Part, Quarantined, Receipt
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 MOMENT = Moment("2026-11-24T12:00:00.000000Z")
@@ -44,6 +60,23 @@ TOKENS: Mapping[str, Caller] = {
     "acme": Caller("acme-bot", frozenset({"integration", "viewer"}), frozenset({"acme"})),
     "other": Caller("other-bot", frozenset({"integration", "viewer"}), frozenset({"other"})),
 }
+
+WAITING = ActionView(
+    action_id="01JD0000000000000000000000-7-0123456789ab",
+    tenant_id="acme",
+    rule="cpu-high",
+    type="webhook",
+    state="awaiting_approval",
+    requested_at=MOMENT,
+    metric="cpu_utilization",
+    value="91.5",
+    attempts=0,
+    attempts_max=3,
+    timeout_seconds=10,
+    order=Webhook("https://hooks.example/scale"),
+    approval=ApprovalWanted(2, MOMENT),
+    approved_by=("ann",),
+)
 
 
 class FixedClock:
@@ -119,7 +152,7 @@ class MemoryCorridor:
         evidence = (refusal or {}).get("evidence", {"state": "none"})
         gates = [
             {
-                "gate": "quota_is_available" if refusal else "entitlement_is_in_service",
+                "gate": refusal.get("gate", "quota_is_available") if refusal else "entitlement_is_in_service",
                 "passed": refusal is None,
                 "evidence": evidence,
             }
@@ -171,9 +204,12 @@ class MemoryQueries:
     def __init__(self, corridor: MemoryCorridor) -> None:
         self.corridor = corridor
         self.checks: list[tuple[str, tuple[Check, ...]]] = []
+        self.asked: list[tuple[object, ...]] = []
+        self.archived: dict[tuple[str, int], Dropped] = {}
         self.raise_with: BaseException | None = None
         self.hold: asyncio.Event | None = None
         self.allowed = True
+        self.throttle: ThrottleView | None = None
         self.gate: Passed | Failed = Passed(
             "entitlement_is_in_service", {"entitlements_in_service": 1, "plan": "professional"}
         )
@@ -187,14 +223,31 @@ class MemoryQueries:
         limits = {"api_calls": Limit(100, 3, 97, Moment("2026-11-25T00:00:00.000000Z")), "seats": Limit(None, 1, None)}
         reason = None if self.allowed else "entitlement_inactive"
         result = CheckResult(self.allowed, reason, limits, (self.gate,))
-        return CheckAnswer(tuple(result for _ in checks), 7, MOMENT)
+        return CheckAnswer(tuple(result for _ in checks), 7, MOMENT, self.throttle)
 
     async def tenant(self, tenant: str) -> TenantView | None:
         if tenant not in self.corridor.ledgers:
             return None
         quota = QuotaView("api_calls", 3, 100, 97, "day", "hard", MOMENT)
         entitlement = EntitlementView(entitlement_id="ent_1", status="active", plan="professional")
-        return TenantView(tenant, "professional", (entitlement,), (quota,), AsOf(1, MOMENT))
+        governor = GovernorView("intervening", (), (), 0, since=MOMENT)
+        return TenantView(tenant, "professional", (entitlement,), (quota,), governor, AsOf(1, MOMENT), WAITING)
+
+    async def actions(self, tenant: str, before: int | None, limit: int, state: State | None) -> ActionsPage | None:
+        self.asked.append((tenant, before, limit, state))
+        if tenant not in self.corridor.ledgers:
+            return None
+        return ActionsPage((WAITING,), 41) if before is None else ActionsPage((), None)
+
+    async def action(self, tenant: str, action_id: str) -> ActionShown | None:
+        if action_id != WAITING.action_id or tenant not in self.corridor.ledgers:
+            return None
+        approved = ActionApproved(ActionId(action_id), "ann", 1, 2, MOMENT)
+        return ActionShown(**asdict(WAITING), history=(Happened(8, MOMENT, "ann", approved),))
+
+    async def actions_in_flight(self, caller: Caller, after: str, limit: int, stage: Stage | None) -> InFlightPage:
+        self.asked.append((caller.subject, after, limit, stage))
+        return InFlightPage((), None) if after else InFlightPage((WAITING,), "acme")
 
     async def tenants(self, caller: Caller, after: str, limit: int) -> tuple[TenantListed, ...]:
         named = sorted(each for each in self.corridor.ledgers if each > after and caller.reaches(each))
@@ -214,6 +267,14 @@ class MemoryQueries:
         ledger = self.corridor.ledgers.get(tenant, [])
         return self._shown(ledger[seq - 1]) if seq <= len(ledger) else None
 
+    async def committed(self, tenant: str, seq: int) -> Dropped | None:
+        if (tenant, seq) in self.archived:
+            return self.archived[tenant, seq]
+        found = await self.receipt(tenant, seq)
+        if found is None:
+            return None
+        return Dropped(found.receipt.hash, tuple(json.loads(found.receipt.body).get("commits", ())))
+
     async def head(self, tenant: str) -> Shown | None:
         ledger = self.corridor.ledgers.get(tenant, [])
         return self._shown(ledger[-1]) if ledger else None
@@ -231,9 +292,13 @@ class Ear:
     def __init__(self) -> None:
         self.requests: list[Answered] = []
         self.failures: list[tuple[str, BaseException]] = []
+        self.refused: list[tuple[str, int]] = []
 
     def answered(self, request: Answered) -> None:
         self.requests.append(request)
+
+    def signals_refused(self, reason: str, count: int) -> None:
+        self.refused.append((reason, count))
 
     def failed(self, what: str, error: BaseException) -> None:
         self.failures.append((what, error))

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from tests.unit.ingress.front import House, Response
 
+from tai_autonomics.application.queries import ThrottleView
 from tai_autonomics.domain.gates import Failed
+from tai_autonomics.domain.moments import Moment
 from tai_autonomics.domain.quota import Consume, Release, Reset
 from tai_autonomics.domain.tenant import Check
 from tai_autonomics.errors import Overloaded
@@ -237,3 +239,54 @@ def test_a_reset_needs_no_body_and_keeps_its_reason_apart() -> None:
     assert (first.command, first.source, first.request) == (Reset("api_calls"), "api", second.request)
     assert house.post(path, {"reson": "x"}).status == 400
     assert house.post("/v1/tenants/acme/quotas/a b/reset").status == 400
+
+
+THROTTLE_EVIDENCE = {
+    "action_id": "act_1",
+    "counted_by": "instance",
+    "used": 5,
+    "max": 5,
+    "per_seconds": 60,
+    "window_start": "2026-11-24T12:00:00.000000Z",
+    "resets_at": "2026-11-24T12:00:20.000000Z",
+    "until": "2026-11-24T12:00:20.000000Z",
+}
+
+
+def test_a_consume_over_a_throttle_is_429_with_its_receipt_and_when_to_come_again() -> None:
+    house = House()
+    refusal = {"reason": "rate_limited", "gate": "rate_is_within_throttle", "evidence": THROTTLE_EVIDENCE}
+    house.corridor.refuse_with["acme"] = refusal
+    response = house.post(USAGE, ITEM)
+    assert (response.status, response.reason) == (429, "rate_limited")
+    assert response.headers["retry-after"] == "20"
+    assert response.headers["ratelimit-policy"] == '"throttle";q=5;w=60'
+    assert response.headers["ratelimit"] == '"throttle";r=0;t=20'
+    assert response.json["violated-policies"] == ["throttle"]
+    assert response.headers["receipt-hash"] == response.json["hash"] == house.corridor.ledgers["acme"][0].hash
+    (item,) = house.post(USAGE, {"items": [{**ITEM, "request_id": "r2"}]}).json["items"]
+    assert (item["status"], item["violated-policies"]) == (429, ["throttle"])
+
+
+def test_a_check_under_a_throttle_says_what_is_left_of_it() -> None:
+    house = House()
+    house.queries.throttle = ThrottleView(
+        5, 60, 3, Moment("2026-11-24T12:00:20.000000Z"), Moment("2026-11-24T13:00:00.000000Z")
+    )
+    response = house.post(CHECK, {})
+    assert (response.status, response.headers.get("retry-after")) == (200, None)
+    assert response.headers["ratelimit-policy"] == '"throttle";q=5;w=60'
+    assert response.headers["ratelimit"] == '"throttle";r=3;t=20'
+    assert response.json["throttle"] == {
+        "requests": 5,
+        "per_seconds": 60,
+        "remaining": 3,
+        "resets_at": "2026-11-24T12:00:20.000000Z",
+        "until": "2026-11-24T13:00:00.000000Z",
+    }
+
+
+def test_without_a_throttle_a_check_has_no_header_of_one() -> None:
+    response = House().post(CHECK, {})
+    assert "throttle" not in response.json
+    assert "ratelimit" not in response.headers

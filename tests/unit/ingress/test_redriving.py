@@ -122,6 +122,14 @@ async def test_a_tenant_still_at_fault_is_tried_again_after_a_longer_pause(
     assert (await rest.held(), len(rest.decided())) == ((), 1)
 
 
+async def test_signals_of_a_message_are_counted_each_time_that_their_tenant_refuses_them(rest: Rest) -> None:
+    rest.house.corridor.raise_with["acme"] = ConcurrentWrite("others")
+    signal = {"tenant_id": "acme", "metric": "cpu", "value": 1}
+    await rest.push([signal, signal, GRANT])
+    await rest.later()
+    assert rest.house.ear.refused == [("conflict", 2)] * 2
+
+
 @pytest.mark.parametrize("error", [ZeroDivisionError("bug"), BrokenChain(tenant="acme", seq=1, step=2, detail="x")])
 async def test_our_own_error_is_told_and_the_message_tried_again(rest: Rest, error: Exception) -> None:
     rest.house.corridor.raise_with["acme"] = error

@@ -94,6 +94,7 @@ def test_signals_that_meet_their_tenants_own_limit_are_refused_and_not_quarantin
     assert statuses(response) in ([429, 429], [503, 503])
     assert house.quarantined == []
     assert house.ear.requests[-1].reason in ("rate_limited", "conflict")
+    assert house.ear.refused == [(house.ear.requests[-1].reason, 2)]
 
 
 def test_signals_of_a_tenant_without_rate_are_refused_and_its_command_is_quarantined() -> None:

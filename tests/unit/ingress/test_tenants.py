@@ -5,7 +5,7 @@ import json
 import pytest
 from tests.unit.ingress.front import GRANT, POLICY, VERIFY, House
 
-from tai_autonomics.ledger.records import Erased
+from tai_autonomics.ledger.records import Dropped, Erased
 
 
 def with_receipts(count: int, tenant: str = "acme") -> House:
@@ -180,6 +180,15 @@ def test_an_erasure_that_is_repeated_is_replayed_though_the_part_is_gone() -> No
     assert (second.body, second.headers["idempotent-replayed"]) == (first.body, "true")
 
 
+def test_a_part_of_an_archived_receipt_can_be_erased() -> None:
+    house = with_receipts(1)
+    house.queries.archived["acme", 1] = Dropped("a" * 64, ("metadata",))
+    response = house.post("/v1/tenants/acme/erasures", {"seq": 1, "part": "metadata"})
+    assert response.status == 200
+    assert house.noted == [Erased("acme", 1, "a" * 64, "metadata")]
+    assert house.post("/v1/tenants/acme/erasures", {"seq": 1, "part": "reason"}).status == 404
+
+
 @pytest.mark.parametrize("body", [{"seq": 2, "part": "metadata"}, {"seq": 1, "part": "reason"}])
 def test_what_was_never_committed_to_cannot_be_erased(body: dict[str, object]) -> None:
     house = with_receipts(1)
@@ -209,3 +218,19 @@ def test_a_refused_erasure_is_a_problem_without_a_journal() -> None:
     response = house.post("/v1/tenants/acme/erasures", {"seq": 1, "part": "metadata"})
     assert (response.status, "journal" in response.json) == (403, False)
     assert house.noted == []
+
+
+@pytest.mark.parametrize("rest", ["", "/receipts", "/receipts/head", "/receipts/1"])
+def test_the_fleets_ledger_is_read_by_whoever_reaches_every_tenant(rest: str) -> None:
+    house = with_receipts(1)
+    house.corridor.ledgers["~fleet"] = house.corridor.ledgers["acme"]
+    assert house.get(f"/v1/tenants/~fleet{rest}", token="viewer").status == 200
+    assert house.get(f"/v1/tenants/~fleet{rest}", token="acme").reason == "tenant_forbidden"
+    assert house.get(f"/v1/tenants/~other{rest}", token="viewer").reason == "invalid_tenant_id"
+
+
+@pytest.mark.parametrize("path", ["check", "usage", "signals", "erasures", "governor/pause", "actions/a/cancel"])
+def test_nobody_asks_anything_of_the_fleet_in_its_name(path: str) -> None:
+    house = House()
+    assert house.post(f"/v1/tenants/~fleet/{path}", {}).reason == "invalid_tenant_id"
+    assert house.corridor.submissions == []

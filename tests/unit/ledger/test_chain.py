@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tests.vectors.generate import METADATA, REASON, TENANT, commits, ledger, part, sealed, singles
 
 from tai_autonomics.errors import BrokenChain
 from tai_autonomics.ledger.chain import Chain, Verified, verify
 from tai_autonomics.ledger.lines import reply
 from tai_autonomics.ledger.receipt import digest, indexed, read
-from tai_autonomics.ledger.records import GENESIS, Head, Part, Receipt
+from tai_autonomics.ledger.records import GENESIS, Base, Head, Part, Receipt, Snapshot
 
 RECEIPTS = tuple(ledger())
 LAST = RECEIPTS[-1][0]
@@ -222,3 +223,73 @@ def test_a_flipped_byte_is_caught_also_when_its_hash_was_made_again(receipt: Rec
     forged = lines(RECEIPTS)
     forged[receipt.seq - 1] = reply(bytes(body), digest(bytes(body)), RECEIPTS[receipt.seq - 1][1]) + b"\n"
     assert broken(forged)[1] in (receipt.seq, receipt.seq + 1, 1)
+
+
+# ---- behind an archive
+
+
+def based(count: int = 4, *, state: bytes = b"{}") -> tuple[Base, Receipt]:
+    """A base after receipt `count`, and the receipt after it, which says so."""
+    last = run_of(count)[-1]
+    base = Base(Snapshot(last.seq, last.ledger, last.hash, last.time, 1, state), "a" * 64)
+    return base, sealed(count + 1, last.hash, subject=("ledger", last.ledger), events=[said_of(base)])
+
+
+def said_of(base: Base, **changes: object) -> dict[str, object]:
+    return {
+        "type": "LedgerArchived",
+        "first_seq": 1,
+        "through_seq": base.seq,
+        "hash": base.snapshot.hash,
+        "state_digest": digest(base.snapshot.state),
+        "archive_digest": base.archive,
+    } | changes
+
+
+def test_a_ledger_starts_after_a_base_that_a_receipt_names() -> None:
+    base, saying = based()
+    chain = Chain(TENANT, base=base)
+    chain.extend(saying.body)
+    chain.extend(sealed(6, saying.hash).body)
+    verified = chain.close()
+    assert (verified.receipts, verified.after, verified.head.seq) == (2, 4, 6)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"type": "LedgerRestored"},
+        {"through_seq": 3},
+        {"hash": GENESIS},
+        {"state_digest": "b" * 64},
+        {"archive_digest": ""},
+    ],
+    ids=repr,
+)
+def test_a_receipt_that_names_another_base_does_not_do(change: dict[str, object]) -> None:
+    base, _ = based()
+    chain = Chain(TENANT, base=base)
+    chain.extend(sealed(5, base.snapshot.hash, events=[said_of(base, **change)]).body)
+    with pytest.raises(BrokenChain, match="receipt 5 of acme-corp: step 8: no receipt says"):
+        chain.close()
+
+
+def test_a_base_without_a_receipt_after_it_does_not_do() -> None:
+    with pytest.raises(BrokenChain, match="step 8: no receipt says"):
+        Chain(TENANT, base=based()[0]).close()
+
+
+def test_behind_its_archive_a_ledger_goes_on_from_the_base() -> None:
+    base, saying = based()
+    line = reply(saying.body, saying.hash, (), base=base)
+    (verified,) = verify([*bare(*run_of(4)), line], {})
+    assert (verified.receipts, verified.after) == (5, 0)
+    assert verify([line], {})[0].after == 4
+    assert broken([*bare(*run_of(3)), line]) == (TENANT, 4, 4)
+
+
+@pytest.mark.parametrize("change", [{"seq": 3}, {"hash": GENESIS}, {"time": ""}, {"ledger": "L"}], ids=repr)
+def test_a_base_that_is_not_the_last_of_its_archive_is_refused(change: dict[str, object]) -> None:
+    base, saying = based()
+    other = Base(replace(base.snapshot, **change), base.archive)
+    assert broken([*bare(*run_of(4)), reply(saying.body, saying.hash, (), base=other)]) == (TENANT, 5, 4)

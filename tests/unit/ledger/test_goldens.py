@@ -22,6 +22,8 @@ VERIFIER = Path(__file__).parents[2] / "independent_verifier.py"
 SINGLES = json.loads((VECTORS / "receipts.json").read_bytes())
 MUTATIONS = json.loads((VECTORS / "mutations.json").read_bytes())
 LINES = (VECTORS / "chain.jsonl").read_bytes().splitlines(keepends=True)
+ARCHIVE = (VECTORS / "archive.jsonl").read_bytes().splitlines(keepends=True)
+BASED = (VECTORS / "based.jsonl").read_bytes().splitlines(keepends=True)
 HEAD = parse_line(LINES[-1]).hash
 
 
@@ -34,6 +36,13 @@ def mutated(mutation: dict[str, Any]) -> list[bytes]:
     for number, line in mutation["lines"].items():
         lines[int(number) - 1] = None if line is None else line.encode() + b"\n"
     return [line for line in lines if line is not None]
+
+
+def rebased(old: bytes, new: bytes) -> bytes:
+    """The line that brings the base along, with another one."""
+    receipt, mark, base = BASED[0].partition(b',"base":')
+    assert old in base
+    return receipt + mark + base.replace(old, new)
 
 
 @pytest.mark.parametrize("name", list(files()))
@@ -77,6 +86,39 @@ def test_every_member_and_everything_beside_a_body_has_its_mutation() -> None:
 
 def test_every_step_has_its_mutation() -> None:
     assert {mutation["step"] for mutation in MUTATIONS} == set(range(1, 9))
+
+
+def test_the_frozen_archive_and_what_goes_on_behind_it_verify_together_and_each_alone() -> None:
+    (verified,) = verify(ARCHIVE, {})
+    assert (verified.receipts, verified.after, verified.erased) == (4, 0, {"metadata": 1})
+    (verified,) = verify(BASED, {})
+    assert (verified.receipts, verified.after) == (2, 4)
+    (verified,) = verify([*ARCHIVE, *BASED], {})
+    assert (verified.receipts, verified.after, verified.head.seq) == (6, 0, 6)
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        (ARCHIVE, b""),
+        (BASED, b""),
+        (ARCHIVE + BASED, b""),
+        (BASED[:1], b"of this base no receipt says that it was archived"),
+        (ARCHIVE[:3] + BASED, b"receipt 5 of acme-corp is not the next of its ledger"),
+        ([rebased(b"professional", b"enterprise"), BASED[1]], b"of this base no receipt says that it was archived"),
+        ([rebased(b'"archive":"', b'"archive":"0'), BASED[1]], b"of this base no receipt says that it was archived"),
+        (
+            [*ARCHIVE, rebased(b'"ledger":"01', b'"ledger":"02')],
+            b"goes back in time, or not on from its base",
+        ),
+    ],
+    ids=["archive", "based", "both", "unsaid", "a gap", "another state", "another archive", "another ledger"],
+)
+def test_the_independent_verifier_knows_the_seam(lines: list[bytes], says: bytes) -> None:
+    verifier = [sys.executable, "-I", str(VERIFIER)]
+    done = subprocess.run(verifier, input=b"".join(lines), capture_output=True, timeout=60, check=False)
+    assert (done.returncode, says in done.stderr) == (1 if says else 0, True)
+    assert says or done.stderr == b""
 
 
 def test_the_independent_verifier_is_short_and_imports_the_standard_library_alone() -> None:

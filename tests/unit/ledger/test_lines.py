@@ -9,12 +9,15 @@ from tests.vectors.generate import METADATA, commits, part, sealed
 
 from tai_autonomics.errors import NotCanonical
 from tai_autonomics.ledger.lines import LINE_BYTES_MAX, Line, parse_line, reply
-from tai_autonomics.ledger.records import Part
+from tai_autonomics.ledger.records import Base, Part, Snapshot
 
 RECEIPT = sealed()
 PARTS = (part(1, "metadata", METADATA), part(1, "reason", b'"because"'))
 BARE = reply(RECEIPT.body, RECEIPT.hash, ())
 FULL = reply(RECEIPT.body, RECEIPT.hash, PARTS)
+BASE = Base(
+    Snapshot(7, "L1", "b" * 64, "2026-11-24T02:00:01.000000Z", 2, '{"a":"\\"ü",hash":"\u2028"}'.encode()), "a" * 64
+)
 PLANS = 'plans:\n  "free":\n    rank: 1  # "ü",hash":"\u2028\n'.encode()
 
 
@@ -45,6 +48,40 @@ def test_a_line_may_bring_the_plans_file_along() -> None:
         line = reply(RECEIPT.body, RECEIPT.hash, parts, plans=PLANS)
         assert parse_line(line) == Line(RECEIPT.body, RECEIPT.hash, parts, PLANS)
         assert json.loads(line)["plans"] == PLANS.decode()
+
+
+def test_a_line_may_bring_along_where_its_ledger_begins() -> None:
+    for parts, plans in (((), None), (PARTS, PLANS)):
+        line = reply(RECEIPT.body, RECEIPT.hash, parts, plans=plans, base=BASE)
+        assert parse_line(line) == Line(RECEIPT.body, RECEIPT.hash, parts, plans, BASE)
+    assert json.loads(line)["base"] == {
+        "hash": "b" * 64,
+        "ledger": "L1",
+        "seq": 7,
+        "time": "2026-11-24T02:00:01.000000Z",
+        "state_version": 2,
+        "state": BASE.snapshot.state.decode(),
+        "archive": "a" * 64,
+    }
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"seq":7', b'"seq":0'),
+        (b'"seq":7', b'"seq":"7"'),
+        (b'"time":', b'"when":'),
+        (b'"state_version":2', b'"state_version":2,"more":1'),
+        (b'"base":{', b'"base":{"archive":"",'),
+        (b'"base":', b'"base":null,"was":'),
+    ],
+)
+def test_a_base_that_no_export_writes_is_refused(old: bytes, new: bytes) -> None:
+    line = reply(RECEIPT.body, RECEIPT.hash, (), base=BASE)
+    beside = line.index(b'"base":')
+    assert old in line[beside:]
+    with pytest.raises(NotCanonical):
+        parse_line(line[:beside] + line[beside:].replace(old, new, 1))
 
 
 @given(st.text(st.characters(codec="utf-8")))

@@ -12,7 +12,7 @@ from tests.vectors.generate import LEDGER, POLICY, REFUSAL, REQUEST, TENANT, TRA
 from tai_autonomics.errors import NotCanonical
 from tai_autonomics.ledger.canonical import canonical
 from tai_autonomics.ledger.receipt import UNCLAIMED_REASONS, claims_id, read, receipt_of
-from tai_autonomics.ledger.records import GENESIS, Receipt, ReceiptType
+from tai_autonomics.ledger.records import GENESIS, Receipt, ReceiptType, concerns_action
 
 
 def without(body: bytes, *path: str) -> bytes:
@@ -92,7 +92,7 @@ def test_what_is_sealed_is_within_the_profile() -> None:
 
 
 @pytest.mark.parametrize(
-    "reason", ["quota_exceeded", "action_budget_exhausted", "governor_refusing", "compliance_closed"]
+    "reason", ["quota_exceeded", "rate_limited", "action_budget_exhausted", "governor_refusing", "compliance_closed"]
 )
 def test_a_refusal_that_time_cures_leaves_its_id_free_unless_pubsub_acknowledged_it(reason: str) -> None:
     assert reason in UNCLAIMED_REASONS
@@ -111,8 +111,8 @@ def test_only_a_refusal_leaves_an_id_free() -> None:
     assert claims_id(type="action_result", reason="action_budget_exhausted", source="api")
 
 
-def test_only_four_reasons_leave_an_id_free() -> None:
-    assert len(UNCLAIMED_REASONS) == 4
+def test_only_five_reasons_leave_an_id_free() -> None:
+    assert len(UNCLAIMED_REASONS) == 5
 
 
 @pytest.mark.parametrize(
@@ -209,3 +209,19 @@ def test_a_refusal_changes_nothing_so_it_has_no_events() -> None:
 
 def test_other_bytes_of_the_same_members_are_refused() -> None:
     assert "not the canonical form" in refused(json.dumps(json.loads(sealed().body)).encode())
+
+
+@pytest.mark.parametrize(
+    ("type", "kind", "concerns"),
+    [
+        ("action_attempt", "action", True),
+        ("action_result", "action", True),
+        ("action_result", "ledger", True),
+        ("transition", "action", True),
+        ("transition", "governor", False),
+        ("refusal", "action", False),
+    ],
+)
+def test_what_becomes_of_an_action_is_told_by_type_and_subject(type: str, kind: str, concerns: bool) -> None:
+    receipt = Receipt("acme", "l", 1, GENESIS, "", type, kind, "x", "c", True, b"")  # type: ignore[arg-type]
+    assert concerns_action(receipt) is concerns

@@ -60,6 +60,8 @@ def test_everything_that_an_observer_hears_is_counted(told: Told) -> None:
     hears.probed("store", True)
     hears.loaded(5, 0.001)
     hears.went_back("acme")
+    hears.signals_refused("stale", 3)
+    hears.attempted("webhook", "succeeded", 0.1)
     hears.failed("timers", ValueError("deep"))
     counted = {
         'tai_http_requests_total{method="GET",route="/health",status="200"} 1.0',
@@ -72,6 +74,8 @@ def test_everything_that_an_observer_hears_is_counted(told: Told) -> None:
         'tai_check_up{check="store"} 1.0',
         "tai_lane_load_receipts_total 5.0",
         "tai_ledgers_went_back_total 1.0",
+        'tai_signals_refused_total{reason="stale"} 3.0',
+        'tai_action_attempts_total{outcome="succeeded",type="webhook"} 1.0',
         'tai_background_failures_total{task="timers"} 1.0',
         "tai_telemetry_failures_total 0.0",
     }

@@ -20,7 +20,6 @@ from tai_autonomics.domain.actions import (
     Throttle,
     Webhook,
 )
-from tai_autonomics.errors import InvalidPlans
 from tai_autonomics.settings import Settings
 from tai_autonomics.wiring.actuators import Actuators, orders_of
 
@@ -66,16 +65,9 @@ def problems(environ: dict[str, str], *orders: Order) -> dict[Order, str]:
 
 
 def test_what_is_inside_the_ledger_needs_no_setting() -> None:
-    assert opened({}, ["entitlement.suspend"]) == ({"entitlement.suspend"}, {})
-
-
-def test_a_throttle_is_not_there_before_anybody_counts_by_it() -> None:
-    assert opened({}, INSIDE)[1] == {"throttle": "no check and no usage counts by it yet: mode shadow alone"}
-    acts, shadows = rule(order=Throttle(1, 1, 60)), rule(order=Throttle(1, 1, 60), mode="shadow")
-    asyncio.run(Actuators(Settings.load({}).settings, Standing()).check(governed(shadows)))
-    with pytest.raises(InvalidPlans) as refused:
-        asyncio.run(Actuators(Settings.load({}).settings, Standing()).check(governed(acts)))
-    assert "rule cpu-high: throttle: no check and no usage counts by it yet" in str(refused.value)
+    assert opened({}, INSIDE) == ({"entitlement.suspend", "throttle"}, {})
+    acts = governed(rule(order=Throttle(1, 1, 60)), rule("stop", order=SuspendEntitlements()))
+    asyncio.run(Actuators(Settings.load({}).settings, Standing()).check(acts))
 
 
 def test_a_webhook_needs_a_secret() -> None:
@@ -115,7 +107,7 @@ def test_cloud_runs_names_are_looked_at_once_its_type_is_open(monkeypatch: pytes
     from google.auth.credentials import AnonymousCredentials
 
     monkeypatch.setattr("google.auth.default", lambda **_: (AnonymousCredentials(), None))
-    orders = (Scale("api", step=1, max=2), Rollback("projects/p/locations/europe-west1/services/api"))
+    orders = (Scale("api", step=1, max=2), Rollback("projects/acme-prod/locations/europe-west1/services/api"))
     assert problems({"GCP_PROJECT_ID": "acme-prod"}, *orders) == {
         orders[0]: "the service has a bare name, and TAI_GCP_REGION is not set"
     }

@@ -5,7 +5,7 @@ from tai_autonomics.cli.explaining.actions import ActionEvent
 from tai_autonomics.cli.explaining.governors import RuleEvent
 from tai_autonomics.domain.entitlement import EntitlementEvent
 from tai_autonomics.domain.quota import QuotaEvent
-from tai_autonomics.domain.tenant import EffectivePlanChanged, Event, LedgerRestored, PartErased
+from tai_autonomics.domain.tenant import EffectivePlanChanged, Event, LedgerArchived, LedgerRestored, PartErased
 
 
 def sentence_of(event: Event) -> str:
@@ -24,6 +24,12 @@ def sentence_of(event: Event) -> str:
             return f"The plan that the tenant's limits and rules come from was {was or 'none'} and is {now}."
         case PartErased(seq, part):
             return f"The part {part} of receipt {seq} was erased for good; that receipt and its hash stay."
+        case LedgerArchived(first_seq, through_seq, hash, state_digest, archive_digest):
+            return (
+                f"The receipts {first_seq} to {through_seq} rest in the archive with the SHA-256 {archive_digest}; the"
+                f" newest of them is {hash}, and the state after it has the SHA-256 {state_digest}. The ledger may"
+                " begin after them."
+            )
         case LedgerRestored(head):
             return (
                 f"The ledger was brought back from a backup that ends with receipt {head.seq} ({head.hash}). Receipts"

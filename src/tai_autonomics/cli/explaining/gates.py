@@ -70,14 +70,25 @@ def _budget(seen: _Seen, passed: bool) -> str:
         seen.take("bounded")
         return "the actions have no budget."
     return (
-        f"{used} of {seen.take('max')} actions per {seen.take('per_seconds')} s were used, in the window that began at"
+        f"{used} of {seen.take('max')} actions per {seen.take('per_seconds')} s were used"
+        f"{seen.told(' of the budget of the ', 'budget_of')}, in the window that began at"
         f" {seen.take('window_start')} and resets at {seen.take('resets_at')}."
+    )
+
+
+def _throttle(seen: _Seen, passed: bool) -> str:
+    return (
+        f"the action {seen.take('action_id')} holds the tenant to {seen.take('max')} checks and consumes per"
+        f" {seen.take('per_seconds')} s until {seen.take('until')}; {seen.take('used')} were counted by this"
+        f" {seen.take('counted_by')}, in the window that began at {seen.take('window_start')} and resets at"
+        f" {seen.take('resets_at')}."
     )
 
 
 SAID: Final[Mapping[str, Callable[[_Seen, bool], str]]] = MappingProxyType(
     {
         "entitlement_is_in_service": _entitlement,
+        "rate_is_within_throttle": _throttle,
         "plan_includes_feature": _feature,
         "quota_is_available": _quota,
         "governor_is_not_refusing": _governor,

@@ -17,6 +17,7 @@ settled, every rule is asked once. Nothing is dropped.
     ├── refusing       what stops the rules, and what lets them go on
     └── refusals       why not, and what the caller can do
     evolving        what each event leaves
+    throttling      what is left of a throttle in its present window
     commands, events, states, signals: the words
 """
 
@@ -64,6 +65,7 @@ from tai_autonomics.domain.governor.events import (
     WouldHaveActed,
 )
 from tai_autonomics.domain.governor.evolving import evolve
+from tai_autonomics.domain.governor.refusals import signal as signal_refusal
 from tai_autonomics.domain.governor.signals import Signal, parse_labels, parse_value, split, text_of
 from tai_autonomics.domain.governor.states import (
     INITIAL_STATE,
@@ -80,9 +82,11 @@ from tai_autonomics.domain.governor.states import (
     Throttled,
     TimerKind,
     action_of,
+    rule_state_of,
     stage_of,
     status_of,
 )
+from tai_autonomics.domain.governor.throttling import asked_more, throttle_use
 
 __all__ = [
     "INITIAL_STATE",
@@ -138,6 +142,7 @@ __all__ = [
     "WindowSeen",
     "WouldHaveActed",
     "action_of",
+    "asked_more",
     "budget_use",
     "decide",
     "elapse",
@@ -147,8 +152,11 @@ __all__ = [
     "reconsider",
     "refusing_until",
     "restored",
+    "rule_state_of",
+    "signal_refusal",
     "split",
     "stage_of",
     "status_of",
     "text_of",
+    "throttle_use",
 ]

@@ -1,6 +1,6 @@
 """Signals: each is taken or refused, in order; those that are taken move windows, and rules are asked."""
 
-from tai_autonomics.domain.decider import Accepted, Reason, Refused
+from tai_autonomics.domain.decider import Accepted, Refused
 from tai_autonomics.domain.governor import refusals
 from tai_autonomics.domain.governor.commands import Observe
 from tai_autonomics.domain.governor.evaluating import Evaluation, Surroundings
@@ -42,37 +42,37 @@ def observe(command: Observe, state: GovernorState, around: Surroundings) -> Acc
 def _take(signal: Signal, evaluation: Evaluation) -> Refused | None:
     rules = tuple(rule for rule in evaluation.around.governance.rules if rule.signal == signal.metric)
     newest = _newest(evaluation.state, signal.metric)
-    refused = _refusal_of(signal, rules, newest, evaluation.around)
-    if refused is not None:
-        evaluation.add(_refused_event(signal, refused.reason, newest))
-        return refused
+    around = evaluation.around
+    reason = _reason_against(signal, rules, newest, around)
+    if reason is not None:
+        event = _refused_event(signal, reason, newest)
+        evaluation.add(event)
+        return refusals.signal(event, around.now, around.observed_ahead_seconds_max)
     evaluation.add(_observed(signal, rules, newest, evaluation))
     for rule in rules:
         evaluation.evaluate(rule)
     return None
 
 
-def _refusal_of(signal: Signal, rules: tuple[Rule, ...], newest: Moment | None, around: Surroundings) -> Refused | None:
+def _reason_against(
+    signal: Signal, rules: tuple[Rule, ...], newest: Moment | None, around: Surroundings
+) -> SignalReason | None:
     if not rules:
-        return refusals.unknown_metric(signal)
+        return "unknown_metric"
     if signal.observed_at is None:
         return None
     if signal.observed_at > plus_seconds(around.now, around.observed_ahead_seconds_max):
-        return refusals.too_far_ahead(signal, around.now, around.observed_ahead_seconds_max)
-    if newest is not None and signal.observed_at < newest:
-        return refusals.stale(signal, newest)
-    return None
+        return "clock_skew"
+    return "stale" if newest is not None and signal.observed_at < newest else None
 
 
-def _refused_event(signal: Signal, reason: Reason, newest: Moment | None) -> SignalRefused:
-    assert reason == "unknown_metric" or reason == "stale" or reason == "clock_skew"
-    why: SignalReason = reason
+def _refused_event(signal: Signal, reason: SignalReason, newest: Moment | None) -> SignalRefused:
     return SignalRefused(
         signal.metric,
         text_of(signal.value),
-        why,
+        reason,
         signal.observed_at,
-        newest if why == "stale" else None,
+        newest if reason == "stale" else None,
         signal.labels,
     )
 

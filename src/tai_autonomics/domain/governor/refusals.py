@@ -2,29 +2,25 @@
 
 from tai_autonomics.domain.decider import Refused, name_of
 from tai_autonomics.domain.governor.commands import ActionCommand, GovernorTimer
-from tai_autonomics.domain.governor.signals import Signal
+from tai_autonomics.domain.governor.events import SignalRefused
 from tai_autonomics.domain.governor.states import GovernorState, InFlight, stage_of
 from tai_autonomics.domain.identifiers import ActionId
 from tai_autonomics.domain.moments import Moment
 
 
-def unknown_metric(signal: Signal) -> Refused:
-    """No rule of the tenant's plan names it."""
-    return Refused(
-        "unknown_metric", f"no rule names the metric {signal.metric}", "name a metric of the tenant's plan's rules"
-    )
-
-
-def stale(signal: Signal, newest: Moment) -> Refused:
-    """Something newer was observed already."""
-    detail = f"observed_at {signal.observed_at} is older than the newest {signal.metric}, of {newest}"
-    return Refused("stale", detail, "nothing to do: what was measured later holds")
-
-
-def too_far_ahead(signal: Signal, now: Moment, ahead_seconds_max: int) -> Refused:
-    """The source's clock and ours disagree."""
-    detail = f"observed_at {signal.observed_at} is more than {ahead_seconds_max} s ahead of {now}"
-    return Refused("clock_skew", detail, "correct the source's clock, then send the signal again")
+def signal(event: SignalRefused, now: Moment, ahead_seconds_max: int | None = None) -> Refused:
+    """Why a signal was refused at `now`; `ahead_seconds_max` is left out where only the receipt is known."""
+    match event.reason:
+        case "unknown_metric":
+            detail = f"no rule names the metric {event.metric}"
+            return Refused("unknown_metric", detail, "name a metric of the tenant's plan's rules")
+        case "stale":
+            detail = f"observed_at {event.observed_at} is older than the newest {event.metric}, of {event.newest}"
+            return Refused("stale", detail, "nothing to do: what was measured later holds")
+        case "clock_skew":
+            bound = "too far" if ahead_seconds_max is None else f"more than {ahead_seconds_max} s"
+            detail = f"observed_at {event.observed_at} is {bound} ahead of {now}"
+            return Refused("clock_skew", detail, "correct the source's clock, then send the signal again")
 
 
 def already_paused() -> Refused:

@@ -16,11 +16,18 @@ The governors of one tenant side by side, behind the gates.
 from tai_autonomics.domain.decider import name_of
 from tai_autonomics.domain.tenant.asking import effective_plan
 from tai_autonomics.domain.tenant.checking import Check, CheckResult, Limit, check, when_stale
-from tai_autonomics.domain.tenant.commands import Command, Erase, Restore, TimerCommand
+from tai_autonomics.domain.tenant.commands import Archive, Command, Erase, Restore, TimerCommand
 from tai_autonomics.domain.tenant.deciding import decide
 from tai_autonomics.domain.tenant.decisions import Bounds, Decision, Subject
-from tai_autonomics.domain.tenant.elapsing import after_timers, next_timer
-from tai_autonomics.domain.tenant.events import EffectivePlanChanged, Event, LedgerRestored, PartErased, RestoredHead
+from tai_autonomics.domain.tenant.elapsing import after_timers, next_timer, standing
+from tai_autonomics.domain.tenant.events import (
+    EffectivePlanChanged,
+    Event,
+    LedgerArchived,
+    LedgerRestored,
+    PartErased,
+    RestoredHead,
+)
 from tai_autonomics.domain.tenant.evolving import evolve
 from tai_autonomics.domain.tenant.state import INITIAL_STATE, TenantState, throttle_in_force
 from tai_autonomics.domain.tenant.timers import (
@@ -36,6 +43,7 @@ from tai_autonomics.domain.tenant.timers import (
 
 __all__ = [
     "INITIAL_STATE",
+    "Archive",
     "Bounds",
     "Check",
     "CheckResult",
@@ -44,6 +52,7 @@ __all__ = [
     "EffectivePlanChanged",
     "Erase",
     "Event",
+    "LedgerArchived",
     "LedgerRestored",
     "Limit",
     "PartErased",
@@ -65,6 +74,7 @@ __all__ = [
     "evolve",
     "name_of",
     "next_timer",
+    "standing",
     "subject_of",
     "subject_of_action",
     "throttle_in_force",

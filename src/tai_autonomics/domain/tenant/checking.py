@@ -5,6 +5,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tai_autonomics.domain.budgets import BudgetUse
 from tai_autonomics.domain.gates import (
     CheckReason,
     Failed,
@@ -12,8 +13,9 @@ from tai_autonomics.domain.gates import (
     plan_includes_feature,
     quota_is_available,
     quota_is_in_plan,
+    rate_is_within_throttle,
 )
-from tai_autonomics.domain.governor import Throttled
+from tai_autonomics.domain.governor import asked_more, throttle_use
 from tai_autonomics.domain.identifiers import EntitlementId, FeatureName, QuotaName
 from tai_autonomics.domain.moments import Moment
 from tai_autonomics.domain.plans import Plan, Plans
@@ -52,16 +54,26 @@ class CheckResult(Struct, frozen=True):
     reason: CheckReason | Literal["state_is_stale"] | None
     limits: dict[QuotaName, Limit]
     gates: tuple[Passed | Failed, ...]
-    throttle: Throttled | None = None
-    """What an action set for the tenant as a whole, for whoever answers to count by."""
 
 
-def check(checks: tuple[Check, ...], state: TenantState, *, now: Moment, plans: Plans) -> tuple[CheckResult, ...]:
-    """What would be decided at `now`, after the timers due by then. Writes nothing."""
+def check(
+    checks: tuple[Check, ...], state: TenantState, *, now: Moment, plans: Plans, counted: BudgetUse | None = None
+) -> tuple[CheckResult, ...]:
+    """
+    What would be decided at `now`, after the timers due by then. Writes nothing.
+
+    `counted` is what was asked before under the tenant's throttle, while one is in force; each check is one more.
+    """
     current = after_timers(state, now)
     plan = effective_plan(current, plans)
     throttle = throttle_in_force(current, now)
-    return tuple(_checked(each, current, plan, now, plans, throttle) for each in checks)
+    if throttle is None:
+        return tuple(_checked(each, current, plan, now, plans, ()) for each in checks)
+    use = throttle_use(now, throttle, counted)
+    return tuple(
+        _checked(each, current, plan, now, plans, (rate_is_within_throttle(throttle, asked_more(use, before)),))
+        for before, each in enumerate(checks)
+    )
 
 
 def when_stale(
@@ -75,11 +87,16 @@ def when_stale(
 
 
 def _checked(
-    asked: Check, state: TenantState, plan: Plan | None, now: Moment, plans: Plans, throttle: Throttled | None
+    asked: Check,
+    state: TenantState,
+    plan: Plan | None,
+    now: Moment,
+    plans: Plans,
+    within: tuple[Passed | Failed, ...],
 ) -> CheckResult:
-    gates = [tenant_is_entitled(asked.entitlement_id, state, plan)]
+    gates = [tenant_is_entitled(asked.entitlement_id, state, plan), *within]
     limits: dict[QuotaName, Limit] = {}
-    # Without anything in service there is no plan that could be asked.
+    # Without anything in service there is no plan that could be check.
     if plan is not None or isinstance(gates[0], Passed):
         if asked.feature is not None:
             gates.append(plan_includes_feature(asked.feature, plan, plans))
@@ -88,7 +105,7 @@ def _checked(
             gates.append(available)
             limits = {} if limit is None else {asked.quota: limit}
     reason = next((gate.reason for gate in gates if isinstance(gate, Failed)), None)
-    return CheckResult(reason is None, reason, limits, tuple(gates), throttle)
+    return CheckResult(reason is None, reason, limits, tuple(gates))
 
 
 def _quota_checked(

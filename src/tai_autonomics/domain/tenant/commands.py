@@ -36,8 +36,33 @@ class Restore(Struct, frozen=True, gc=False):
     hash: str
 
 
+class Archive(Struct, frozen=True, gc=False):
+    """
+    Takes note that receipts `first_seq` to `through_seq` (whose hash is `hash`) rest in an archive file.
+
+    The digests are SHA-256: of the state after the last of them, as it is kept, and of the file.
+    """
+
+    ledger: str
+    first_seq: int
+    through_seq: int
+    hash: str
+    state_digest: str
+    archive_digest: str
+
+
 LifecycleCommand = Request | Grant | Reject | ChangePlan | Suspend | Resume | Cancel | Reinstate | Renew | Revoke
 TimerCommand = EntitlementTimer | GovernorTimer
 Command = (
-    Verify | Consume | Release | Reset | LifecycleCommand | GovernorCommand | Reserve | TimerCommand | Erase | Restore
+    Verify
+    | Consume
+    | Release
+    | Reset
+    | LifecycleCommand
+    | GovernorCommand
+    | Reserve
+    | TimerCommand
+    | Erase
+    | Restore
+    | Archive
 )

@@ -1,5 +1,6 @@
 """The answer to one command: gates in order, its governor, then what that means for the tenant's plan."""
 
+from tai_autonomics.domain.budgets import BudgetUse
 from tai_autonomics.domain.decider import Accepted, Refused, fold
 from tai_autonomics.domain.entitlement import (
     Activate,
@@ -14,8 +15,16 @@ from tai_autonomics.domain.entitlement import (
 from tai_autonomics.domain.entitlement import decide as decide_entitlement
 from tai_autonomics.domain.entitlement import evolve as evolve_entitlement
 from tai_autonomics.domain.fleet import Reserve
-from tai_autonomics.domain.gates import Failed, Passed, entitlement_is_in_service, quota_is_available, quota_is_in_plan
+from tai_autonomics.domain.gates import (
+    Failed,
+    Passed,
+    entitlement_is_in_service,
+    quota_is_available,
+    quota_is_in_plan,
+    rate_is_within_throttle,
+)
 from tai_autonomics.domain.governor import (
+    ActionSettled,
     ApproveAction,
     BeginAttempt,
     CancelAction,
@@ -32,6 +41,7 @@ from tai_autonomics.domain.governor import (
     ResumeGovernor,
     Surroundings,
     restored,
+    throttle_use,
 )
 from tai_autonomics.domain.identifiers import ActionId, EntitlementId
 from tai_autonomics.domain.moments import Moment
@@ -40,26 +50,34 @@ from tai_autonomics.domain.quota import Consume, Release, Reset, consume, use_at
 from tai_autonomics.domain.quota import decide as decide_quota
 from tai_autonomics.domain.tenant import governing
 from tai_autonomics.domain.tenant.asking import effective_plan, tenant_is_entitled
-from tai_autonomics.domain.tenant.commands import Command, Erase, LifecycleCommand, Restore
-from tai_autonomics.domain.tenant.decisions import Bounds, Decision, Subject, refused_by, with_plan
-from tai_autonomics.domain.tenant.events import LedgerRestored, PartErased, RestoredHead
+from tai_autonomics.domain.tenant.commands import Archive, Command, Erase, LifecycleCommand, Restore
+from tai_autonomics.domain.tenant.decisions import Bounds, Decision, Kind, Subject, refused_by, with_plan
+from tai_autonomics.domain.tenant.events import LedgerArchived, LedgerRestored, PartErased, RestoredHead
 from tai_autonomics.domain.tenant.governing import surroundings
-from tai_autonomics.domain.tenant.state import TenantState, entitlement_of, recounted
+from tai_autonomics.domain.tenant.state import TenantState, entitlement_of, recounted, throttle_in_force
 
 
 def decide(
-    command: Command, state: TenantState, *, now: Moment, plans: Plans, bounds: Bounds, action_id: ActionId
+    command: Command,
+    state: TenantState,
+    *,
+    now: Moment,
+    plans: Plans,
+    bounds: Bounds,
+    action_id: ActionId,
+    counted: BudgetUse | None = None,
 ) -> Decision:
     """
     The answer to the command at `now`, which is never earlier than the last decision's time.
 
-    `action_id` names the action that the decision may ask for; it has named no other one before.
+    `action_id` names the action that the decision may ask for; it has named no other one before. `counted` is what was
+    asked of this instance under the tenant's throttle, for a consume while one is in force.
     The caller decides first what `next_timer(state, now)` names, until that is nothing; but a Restore goes before all,
     because time passes on in a ledger only after it is said that it was restored.
     """
     match command:
         case Consume():
-            return _consume(command, state, now, plans)
+            return _consume(command, state, now, plans, counted)
         case Verify():
             return _verify(command, state, now, plans, bounds)
         case Release() | Reset():
@@ -68,6 +86,8 @@ def decide(
             return _elapse(command, state, now, plans)
         case Erase():
             return _erase(command, state, plans)
+        case Archive():
+            return _archive(command, state, plans)
         case Restore():
             return _restore(command, state, surroundings(state, now, plans, bounds, action_id), plans)
         case Observe():
@@ -93,21 +113,28 @@ def decide(
             return _change(command, state, now, plans, bounds)
 
 
-def _consume(command: Consume, state: TenantState, now: Moment, plans: Plans) -> Decision:
+def _consume(command: Consume, state: TenantState, now: Moment, plans: Plans, counted: BudgetUse | None) -> Decision:
     subject = Subject("quota", command.quota)
     plan = effective_plan(state, plans)
     entitled = tenant_is_entitled(command.entitlement_id, state, plan)
     if isinstance(entitled, Failed):
         return refused_by(subject, None, (), entitled)
+    passed: tuple[Passed, ...] = (entitled,)
+    throttle = throttle_in_force(state, now)
+    if throttle is not None:
+        within = rate_is_within_throttle(throttle, throttle_use(now, throttle, counted))
+        if isinstance(within, Failed):
+            return refused_by(subject, None, passed, within)
+        passed = (*passed, within)
     quota = None if plan is None else plan.quotas.get(command.quota)
     if quota is None:
-        return refused_by(subject, None, (entitled,), quota_is_in_plan(command.quota, plan))
+        return refused_by(subject, None, passed, quota_is_in_plan(command.quota, plan))
     use = use_at(now, quota.per, state.quotas.get(command.quota))
     available = quota_is_available(quota, use, command.amount)
     if isinstance(available, Failed):
-        return refused_by(subject, None, (entitled,), available)
+        return refused_by(subject, None, passed, available)
     events = with_plan(consume(command, quota, use), state, plan)
-    return Decision(subject, None, None, (entitled, available), Accepted(events))
+    return Decision(subject, None, None, (*passed, available), Accepted(events))
 
 
 def _correct(command: Release | Reset, state: TenantState, now: Moment, plans: Plans) -> Decision:
@@ -156,10 +183,20 @@ def _erase(command: Erase, state: TenantState, plans: Plans) -> Decision:
     return Decision(Subject("receipt", str(command.seq)), None, None, (), Accepted(events))
 
 
+def _archive(command: Archive, state: TenantState, plans: Plans) -> Decision:
+    said = LedgerArchived(
+        command.first_seq, command.through_seq, command.hash, command.state_digest, command.archive_digest
+    )
+    events = with_plan((said,), state, effective_plan(state, plans))
+    return Decision(Subject("ledger", command.ledger), None, None, (), Accepted(events))
+
+
 def _restore(command: Restore, state: TenantState, around: Surroundings, plans: Plans) -> Decision:
     said = (LedgerRestored(RestoredHead(command.seq, command.hash)), *restored(state.governor, around))
     events = with_plan(said, state, effective_plan(state, plans))
-    return Decision(Subject("ledger", command.ledger), None, None, (), Accepted(events))
+    # What it says of the action in flight is that action's result.
+    kind: Kind = "action_result" if any(isinstance(each, ActionSettled) for each in said) else "transition"
+    return Decision(Subject("ledger", command.ledger), None, None, (), Accepted(events), kind)
 
 
 def _concluded(

@@ -13,12 +13,21 @@ from tai_autonomics.domain.entitlement import (
     elapse,
 )
 from tai_autonomics.domain.entitlement import evolve as evolve_entitlement
-from tai_autonomics.domain.governor import EndBudget, EndThrottle, LapseApproval, LoseAttempt, PassDeadline
+from tai_autonomics.domain.governor import EndBudget, EndThrottle, LapseApproval, LoseAttempt, PassDeadline, stage_of
 from tai_autonomics.domain.identifiers import ActionId, EntitlementId
-from tai_autonomics.domain.moments import Moment
+from tai_autonomics.domain.moments import Moment, plus_seconds
 from tai_autonomics.domain.tenant.commands import TimerCommand
 from tai_autonomics.domain.tenant.state import TenantState, recounted
-from tai_autonomics.domain.tenant.timers import ENTITLEMENT_TIMERS, TIMER_KINDS, Timer, earliest
+from tai_autonomics.domain.tenant.timers import (
+    ENTITLEMENT_TIMERS,
+    FIRST_LEASE_SECONDS,
+    TIMER_KINDS,
+    SetEffect,
+    SetTimer,
+    Timer,
+    earliest,
+    subject_of_action,
+)
 
 
 def next_timer(state: TenantState, by: Moment) -> TimerCommand | None:
@@ -55,6 +64,16 @@ def after_timers(state: TenantState, now: Moment) -> TenantState:
         or (timer.due > now and entitlements[_entitlement_id_of(timer)].status not in FINAL)
     }
     return replace(state, entitlements=entitlements, in_service=in_service, timers=timers, due=earliest(timers))
+
+
+def standing(state: TenantState) -> tuple[SetTimer | SetEffect, ...]:
+    """Every timer and effect that is set in this state, for a store that did not see the events that set them."""
+    timers = tuple(SetTimer(timer.subject, timer.kind, timer.due) for timer in state.timers.values())
+    action = state.governor.in_flight
+    if action is None or stage_of(action) not in ("ready", "retrying"):
+        return timers
+    due = action.retry_at or plus_seconds(action.requested_at, FIRST_LEASE_SECONDS)
+    return (*timers, SetEffect(subject_of_action(action.id), "attempt", due))
 
 
 def _order(timer: Timer) -> tuple[Moment, int, str]:

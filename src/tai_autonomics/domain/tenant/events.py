@@ -34,6 +34,20 @@ class LedgerRestored(Recorded, frozen=True):
     head: RestoredHead
 
 
+class LedgerArchived(Recorded, frozen=True):
+    """
+    The receipts up to `through_seq` rest in an archive file; the ledger may begin after them, with the state there.
+
+    Verification reads it (ledger/chain.py).
+    """
+
+    first_seq: int
+    through_seq: int
+    hash: str
+    state_digest: str
+    archive_digest: str
+
+
 class EffectivePlanChanged(Recorded, frozen=True):
     """The highest-ranked plan in service is another one now. None is no plan."""
 
@@ -42,5 +56,12 @@ class EffectivePlanChanged(Recorded, frozen=True):
 
 
 Event = (
-    QuotaEvent | EntitlementEvent | GovernorEvent | FleetReserved | EffectivePlanChanged | PartErased | LedgerRestored
+    QuotaEvent
+    | EntitlementEvent
+    | GovernorEvent
+    | FleetReserved
+    | EffectivePlanChanged
+    | PartErased
+    | LedgerRestored
+    | LedgerArchived
 )

@@ -46,7 +46,7 @@ from tai_autonomics.domain.governor import evolve as evolve_governor
 from tai_autonomics.domain.identifiers import QuotaName
 from tai_autonomics.domain.quota import QuotaConsumed, QuotaReleased, QuotaReset, QuotaUse, ThresholdCrossed
 from tai_autonomics.domain.quota import evolve as evolve_quota
-from tai_autonomics.domain.tenant.events import EffectivePlanChanged, Event, LedgerRestored, PartErased
+from tai_autonomics.domain.tenant.events import EffectivePlanChanged, Event, LedgerArchived, LedgerRestored, PartErased
 from tai_autonomics.domain.tenant.state import TenantState, entitlement_of, recounted
 from tai_autonomics.domain.tenant.timers import due_of, earliest, moved
 
@@ -57,7 +57,7 @@ def evolve(state: TenantState, event: Event) -> TenantState:
         case QuotaConsumed() | QuotaReleased() | QuotaReset() | ThresholdCrossed():
             quotas = {**state.quotas, event.quota: evolve_quota(state.quotas.get(event.quota), event)}
             return _with_quotas(state, quotas)
-        case EntitlementVerified() | PartErased() | LedgerRestored():
+        case EntitlementVerified() | PartErased() | LedgerRestored() | LedgerArchived():
             return state
         case EffectivePlanChanged():
             return replace(state, plan=event.plan)

@@ -133,7 +133,7 @@ def reserve_in_fleet(command: fleet.Reserve, state: TenantState, now: Moment, pl
     subject = Subject("action", command.action_id)
     budget = plans.fleet.get(command.type)
     use = None if budget is None else budget_use_at(now, budget, state.fleet.get(command.type))
-    within = action_is_within_budget(use)
+    within = action_is_within_budget(use, of="fleet")
     if isinstance(within, Failed):
         return refused_by(subject, None, (), within)
     return Decision(subject, None, None, (within,), Accepted(fleet.reserve(command, use).events))

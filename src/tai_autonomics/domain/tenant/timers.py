@@ -57,7 +57,7 @@ from tai_autonomics.domain.identifiers import ActionId
 from tai_autonomics.domain.moments import Moment, plus_seconds
 from tai_autonomics.domain.quota import QuotaConsumed, QuotaReleased, QuotaReset, ThresholdCrossed
 from tai_autonomics.domain.tenant.commands import TimerCommand
-from tai_autonomics.domain.tenant.events import EffectivePlanChanged, Event, LedgerRestored, PartErased
+from tai_autonomics.domain.tenant.events import EffectivePlanChanged, Event, LedgerArchived, LedgerRestored, PartErased
 
 TimerKind = EntitlementTimerKind | GovernorTimerKind
 EffectKind = Literal["attempt"]
@@ -121,6 +121,7 @@ def due_of(event: Event) -> tuple[Change, ...]:
             | EffectivePlanChanged()
             | PartErased()
             | LedgerRestored()
+            | LedgerArchived()
             | EntitlementVerified()
             | EntitlementRequested()
             | EntitlementSuspended()

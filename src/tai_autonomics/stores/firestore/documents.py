@@ -14,7 +14,18 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
-from tai_autonomics.ledger.records import Due, Erasure, Head, Part, Quarantined, Receipt, ReceiptType, Snapshot
+from tai_autonomics.ledger.records import (
+    Base,
+    Due,
+    Erasure,
+    Head,
+    Part,
+    Quarantined,
+    Receipt,
+    ReceiptType,
+    Snapshot,
+    concerns_action,
+)
 
 FORMAT: Final = 1
 """Of the documents; a release that does not know it stops at the start."""
@@ -95,6 +106,19 @@ def part_id(seq: int) -> str:
     return f"{seq:016}"
 
 
+def dropped_path(tenant: str, seq: int) -> str:
+    return f"{head_path(tenant)}/dropped/{part_id(seq)}"
+
+
+def base_path(tenant: str) -> str:
+    return f"{head_path(tenant)}/bases/newest"
+
+
+def base_chunk_paths(tenant: str, seq: int, count: int) -> list[str]:
+    """Of the state of the base at `seq`."""
+    return [chunk_path(f"{base_path(tenant)}/chunks", number, of=part_id(seq)) for number in range(count)]
+
+
 def snapshot_path(tenant: str, number: int) -> str:
     return chunk_path(f"{head_path(tenant)}/snapshots", number, of="newest")
 
@@ -124,12 +148,14 @@ def segment(receipts: Sequence[Receipt]) -> Content:
         (r.ledger, r.hash, r.time, r.type, r.subject_kind, r.subject_id, r.command_id, r.claims, r.body)
         for r in receipts
     ]
-    return {
+    content: Content = {
         "tenant": receipts[0].tenant,
         "first": receipts[0].seq,
         "last": receipts[-1].seq,
         "receipts": msgspec.msgpack.encode(rows),
     }
+    # A segment without the field is in no index of it, and costs nothing there.
+    return {**content, "actions": True} if any(map(concerns_action, receipts)) else content
 
 
 def receipts_in(content: Mapping[str, Any]) -> list[Receipt]:
@@ -165,6 +191,25 @@ def snapshot(snapshot: Snapshot, chunk: bytes) -> Content:
         "state_version": snapshot.state_version,
         "state": chunk,
     }
+
+
+def base(base: Base, chunks: int) -> Content:
+    """Without its state, which lies in chunks."""
+    at = base.snapshot
+    return {
+        "seq": at.seq,
+        "ledger": at.ledger,
+        "hash": at.hash,
+        "time": at.time,
+        "state_version": at.state_version,
+        "archive": base.archive,
+        "chunks": chunks,
+    }
+
+
+def base_in(content: Mapping[str, Any], state: bytes) -> Base:
+    at = Snapshot(content["seq"], content["ledger"], content["hash"], content["time"], content["state_version"], state)
+    return Base(at, content["archive"])
 
 
 def due(tenant: str, row: Due) -> Content:

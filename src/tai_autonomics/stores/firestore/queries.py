@@ -65,6 +65,17 @@ class Query(Struct, frozen=True):
 SEGMENTS: Final = Query(RECEIPTS, (("tenant", "=="), ("last", ">")), order="last")
 """A ledger's segments that hold receipts after a seq, in order."""
 
+ACTION_SEGMENTS: Final = Query(RECEIPTS, (("tenant", "=="), ("actions", "=="), ("last", ">")), order="last")
+"""Of those, the segments that say what became of actions."""
+
+ACTION_SEGMENTS_BEFORE: Final = Query(
+    RECEIPTS, (("tenant", "=="), ("actions", "=="), ("first", "<")), order="first", descending=True
+)
+"""The same before a seq, the newest first."""
+
+WITH_DUE: Final = Query("due", (("kind", "=="), ("tenant", ">")), order="tenant", select=("tenant",))
+"""The due rows of a kind, by tenant."""
+
 PARTS: Final = Query("parts", ((NAME, ">="), (NAME, "<")))
 """The parts of a ledger between two names."""
 
@@ -90,6 +101,9 @@ NEWEST_POLICY: Final = Query("policies", order="kept", descending=True)
 
 QUERIES: Final = (
     SEGMENTS,
+    ACTION_SEGMENTS,
+    ACTION_SEGMENTS_BEFORE,
+    WITH_DUE,
     PARTS,
     ERASED,
     TENANTS,

@@ -10,7 +10,19 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from tai_autonomics.ledger.records import Erased, Head, Ledger, Part, Receipt, Snapshot
+from tai_autonomics.errors import StoreUnavailable
+from tai_autonomics.ledger.records import (
+    Base,
+    Dropped,
+    Erased,
+    Head,
+    Ledger,
+    Part,
+    Receipt,
+    Snapshot,
+    concerns_action,
+    tail_follows,
+)
 from tai_autonomics.stores.firestore import documents, queries
 from tai_autonomics.stores.firestore.engine import Engine, Found
 
@@ -29,7 +41,7 @@ async def read(engine: Engine, tenant: str) -> tuple[Ledger | None, Found | None
     """
     The newest snapshot with every receipt after it, and the head's document.
 
-    Costs the head and the snapshot's documents, and those of the segments after it.
+    Costs the head and the snapshot's documents, and those of the segments after it; the base's where it is needed.
     """
     for _ in range(SNAPSHOT_TRIES_MAX):
         head_path, first_path = documents.head_path(tenant), documents.snapshot_path(tenant, 0)
@@ -41,6 +53,8 @@ async def read(engine: Engine, tenant: str) -> tuple[Ledger | None, Found | None
         if snapshot is not None or not head.content["snapshot_chunks"]:
             break
     tail = await receipts(engine, tenant, snapshot.seq if snapshot else 0, None)
+    if not tail_follows(snapshot, tail) and (based := await base(engine, tenant)) is not None:
+        snapshot, tail = based.snapshot, await receipts(engine, tenant, based.seq, None)
     return Ledger(snapshot, tail), head
 
 
@@ -80,6 +94,28 @@ async def receipts(
         reached = segments[-1].content["last"]
         page = _next_page(segments, None if limit is None or wanted is not None else limit - len(found))
     return tuple(found if limit is None else found[:limit])
+
+
+async def action_receipts(
+    engine: Engine, tenant: str, seq: int, limit: int, *, newest_first: bool
+) -> tuple[Receipt, ...]:
+    """Those that concern actions, after the seq, or before it. Costs the segments of the appends that hold them."""
+    query = queries.ACTION_SEGMENTS_BEFORE if newest_first else queries.ACTION_SEGMENTS
+    found: list[Receipt] = []
+    reached, page = seq, FIRST_PAGE_SEGMENTS
+    while len(found) < limit:
+        segments = await engine.query(query, tenant, True, reached, limit=page)
+        for segment in segments:
+            held = documents.receipts_in(segment.content)
+            wanted = [
+                one for one in held if concerns_action(one) and (one.seq < seq if newest_first else one.seq > seq)
+            ]
+            found.extend(reversed(wanted) if newest_first else wanted)
+        if len(segments) < page:
+            break
+        reached = segments[-1].content["first" if newest_first else "last"]
+        page = _next_page(segments, None)
+    return tuple(found[:limit])
 
 
 def _next_page(segments: Sequence[Found], wanted: int | None) -> int:
@@ -138,6 +174,19 @@ async def tenants(engine: Engine, after: str, limit: int) -> tuple[str, ...]:
     return tuple(one.content["tenant"] for one in found)
 
 
+async def with_due(engine: Engine, kind: str, after: str, limit: int) -> tuple[str, ...]:
+    """Each once, though a tenant may have more rows of the kind: costs a document a row."""
+    found: list[str] = []
+    while len(found) < limit:
+        rows = await engine.query(queries.WITH_DUE, kind, after, limit=limit)
+        found.extend(dict.fromkeys(one.content["tenant"] for one in rows))
+        if len(rows) < limit:
+            break
+        # Of the last one there may be rows beyond this page, which the next passes over.
+        after = found[-1]
+    return tuple(found[:limit])
+
+
 async def parts(engine: Engine, tenant: str, first: int, last: int) -> tuple[Part, ...]:
     found: list[Part] = []
     start, end = documents.part_id(first), documents.part_id(last + 1)
@@ -164,4 +213,53 @@ async def erased(engine: Engine) -> tuple[Erased, ...]:
 async def _erased(engine: Engine, note: Found) -> Erased | None:
     tenant, seq = note.content["tenant"], note.content["seq"]
     receipt = next((one for one in await receipts(engine, tenant, seq - 1, 1) if one.seq == seq), None)
-    return None if receipt is None else Erased(tenant, seq, receipt.hash, note.content["name"])
+    if receipt is not None:
+        return Erased(tenant, seq, receipt.hash, note.content["name"])
+    path = documents.dropped_path(tenant, seq)
+    kept = (await engine.get([path])).get(path)
+    return None if kept is None else Erased(tenant, seq, kept.content["hash"], note.content["name"])
+
+
+async def base(engine: Engine, tenant: str) -> Base | None:
+    """Costs its document and those of its state. Raises StoreUnavailable while it is replaced again and again."""
+    path = documents.base_path(tenant)
+    for _ in range(SNAPSHOT_TRIES_MAX):
+        about = (await engine.get([path])).get(path)
+        if about is None:
+            return None
+        paths = documents.base_chunk_paths(tenant, about.content["seq"], about.content["chunks"])
+        chunks = await engine.get(paths)
+        if len(chunks) == len(paths):
+            return documents.base_in(about.content, b"".join(chunks[each].content["content"] for each in paths))
+    raise StoreUnavailable(f"Firestore: the base of {tenant} is being replaced")
+
+
+async def cut(engine: Engine, tenant: str, through: int) -> int:
+    """A segment goes as a whole. Costs one document."""
+    found = await engine.query(queries.SEGMENTS, tenant, through - 1, limit=1)
+    if not found:
+        return 0
+    segment = found[0].content
+    return through if segment["last"] == through else int(segment["first"]) - 1
+
+
+async def dropped(engine: Engine, tenant: str, seq: int) -> Dropped | None:
+    path = documents.dropped_path(tenant, seq)
+    kept = (await engine.get([path])).get(path)
+    if kept is None:
+        return None
+    names = {part.name for part in await parts(engine, tenant, seq, seq)}
+    names.update(name for _, name in await erasures(engine, tenant, seq, seq))
+    return Dropped(kept.content["hash"], tuple(sorted(names)))
+
+
+async def erasures(engine: Engine, tenant: str, first: int, last: int) -> set[tuple[int, str]]:
+    """Which parts of receipts first..last were taken away: seq and name."""
+    found: set[tuple[int, str]] = set()
+    start, end = (documents.erased_path(tenant, seq, "").rpartition("/")[2] for seq in (first, last + 1))
+    while True:
+        page = await engine.query(queries.ERASED, start, limit=READS_AT_ONCE_MAX)
+        found.update((one.content["seq"], one.content["name"]) for one in page if one.id < end)
+        if len(page) < READS_AT_ONCE_MAX or page[-1].id >= end:
+            return found
+        start = f"{page[-1].id}\0"

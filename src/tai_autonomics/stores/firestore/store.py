@@ -9,6 +9,8 @@ from typing import Any, Final
 from tai_autonomics.errors import LedgerNewerThanCode, StoreUnavailable
 from tai_autonomics.ledger.records import (
     Append,
+    Base,
+    Dropped,
     Erased,
     Head,
     Leased,
@@ -20,7 +22,7 @@ from tai_autonomics.ledger.records import (
     StoreBounds,
     check_appends,
 )
-from tai_autonomics.stores.firestore import documents, queries, reading
+from tai_autonomics.stores.firestore import archiving, documents, queries, reading
 from tai_autonomics.stores.firestore.appending import Appending
 from tai_autonomics.stores.firestore.documents import FORMAT, RECEIPTS, Content, Write
 from tai_autonomics.stores.firestore.engine import Engine
@@ -175,8 +177,36 @@ class FirestoreStore:
     async def heads(self, tenants: Sequence[str]) -> dict[str, Head]:
         return await reading.heads(self._engine, tenants)
 
+    async def action_receipts(self, tenant: str, after: int, limit: int) -> tuple[Receipt, ...]:
+        return await reading.action_receipts(self._engine, tenant, after, limit, newest_first=False)
+
+    async def action_receipts_before(self, tenant: str, before: int, limit: int) -> tuple[Receipt, ...]:
+        return await reading.action_receipts(self._engine, tenant, before, limit, newest_first=True)
+
+    async def with_due(self, kind: str, after: str, limit: int) -> tuple[str, ...]:
+        return await reading.with_due(self._engine, kind, after, limit)
+
     async def parts(self, tenant: str, first: int, last: int) -> tuple[Part, ...]:
         return await reading.parts(self._engine, tenant, first, last)
+
+    async def bases(self, tenants: Sequence[str]) -> dict[str, Base]:
+        found = await asyncio.gather(*(reading.base(self._engine, tenant) for tenant in tenants))
+        return {tenant: base for tenant, base in zip(tenants, found, strict=True) if base is not None}
+
+    async def cut(self, tenant: str, through: int) -> int:
+        return await reading.cut(self._engine, tenant, through)
+
+    async def rebase(self, tenant: str, base: Base) -> None:
+        self._check_writable()
+        await archiving.rebase(self._engine, tenant, base)
+
+    async def drop(self, tenant: str, limit: int) -> int:
+        """Whole segments, so that it may be up to 499 more than `limit`."""
+        self._check_writable()
+        return await archiving.drop(self._engine, tenant, limit)
+
+    async def dropped(self, tenant: str, seq: int) -> Dropped | None:
+        return await reading.dropped(self._engine, tenant, seq)
 
     async def erased(self) -> tuple[Erased, ...]:
         return await reading.erased(self._engine)

@@ -8,7 +8,20 @@ from msgspec import Struct
 from psycopg import AsyncCursor
 from psycopg.errors import ReadOnlySqlTransaction
 
-from tai_autonomics.ledger.records import Due, Erased, Head, Leased, Ledger, Part, Quarantined, Receipt, Snapshot
+from tai_autonomics.ledger.records import (
+    Base,
+    Dropped,
+    Due,
+    Erased,
+    Head,
+    Leased,
+    Ledger,
+    Part,
+    Quarantined,
+    Receipt,
+    Snapshot,
+    tail_follows,
+)
 from tai_autonomics.stores.postgres import statements as sql
 from tai_autonomics.stores.postgres.connections import Connection
 
@@ -19,10 +32,13 @@ async def ask(connection: Connection, statement: str, parameters: Any = ()) -> A
 
 
 async def read(connection: Connection, tenant: str) -> Ledger | None:
-    # Each statement sees what is newest; receipts never change, so what came in between is the end of the tail.
+    # Each statement sees what is newest; receipts never change, so what came in between is the end of the tail, and
+    # where some were dropped in between, the base is there by now.
     row = await (await ask(connection, sql.SELECT_SNAPSHOT, (tenant,))).fetchone()
     snapshot = None if row is None else Snapshot(*row)
     found = await receipts(connection, tenant, snapshot.seq if snapshot else 0, None)
+    if not tail_follows(snapshot, found) and (base := (await bases(connection, [tenant])).get(tenant)) is not None:
+        snapshot, found = base.snapshot, await receipts(connection, tenant, base.seq, None)
     return Ledger(snapshot, found) if snapshot or found else None
 
 
@@ -50,6 +66,14 @@ async def filtered(
     return await receipts_of(await ask(connection, sql.SELECT_RECEIPTS_FILTERED, asked))
 
 
+async def action_receipts(connection: Connection, tenant: str, after: int, limit: int) -> tuple[Receipt, ...]:
+    return await receipts_of(await ask(connection, sql.SELECT_ACTION_RECEIPTS, (tenant, after, limit)))
+
+
+async def action_receipts_before(connection: Connection, tenant: str, before: int, limit: int) -> tuple[Receipt, ...]:
+    return await receipts_of(await ask(connection, sql.SELECT_ACTION_RECEIPTS_BEFORE, (tenant, before, limit)))
+
+
 async def receipt(connection: Connection, tenant: str, seq: int) -> Receipt | None:
     row = await (await ask(connection, sql.SELECT_RECEIPT, (tenant, seq))).fetchone()
     return None if row is None else Receipt(*row)
@@ -71,6 +95,21 @@ async def heads_of(cursor: AsyncCursor[Any]) -> dict[str, Head]:
 async def tenants(connection: Connection, after: str, limit: int) -> tuple[str, ...]:
     rows = await (await ask(connection, sql.SELECT_TENANTS, (after, limit))).fetchall()
     return tuple(tenant for (tenant,) in rows)
+
+
+async def with_due(connection: Connection, kind: str, after: str, limit: int) -> tuple[str, ...]:
+    rows = await (await ask(connection, sql.SELECT_WITH_DUE, (kind, after, limit))).fetchall()
+    return tuple(tenant for (tenant,) in rows)
+
+
+async def bases(connection: Connection, tenants: Iterable[str]) -> dict[str, Base]:
+    rows = await (await ask(connection, sql.SELECT_BASES, (list(tenants),))).fetchall()
+    return {tenant: Base(Snapshot(*snapshot), archive) for tenant, *snapshot, archive in rows}
+
+
+async def dropped(connection: Connection, tenant: str, seq: int) -> Dropped | None:
+    rows = await (await ask(connection, sql.SELECT_DROPPED, (tenant, seq))).fetchall()
+    return Dropped(rows[0][0], tuple(name for _, name in rows)) if rows else None
 
 
 async def parts(connection: Connection, tenant: str, first: int, last: int) -> tuple[Part, ...]:
@@ -157,7 +196,7 @@ async def require_writable(connection: Connection) -> None:
         raise ReadOnlySqlTransaction("this server takes no writes")
 
 
-async def only(connection: Connection, statement: str, parameters: Sequence[Any] = ()) -> Any:
+async def only(connection: Connection, statement: str, parameters: Any = ()) -> Any:
     """The first column of the first row, or None."""
     row = await (await ask(connection, statement, parameters)).fetchone()
     return None if row is None else row[0]

@@ -126,6 +126,20 @@ SELECT_RECEIPTS_FILTERED: Final = """
         AND (%(subject_id)b::text IS NULL OR subject_id = %(subject_id)b::text)
     ORDER BY seq LIMIT %(limit)b::bigint
 """
+SELECT_ACTION_RECEIPTS: Final = """
+    SELECT tenant, ledger, seq, hash, time, type, subject_kind, subject_id, command_id, claims, body
+    FROM tai.receipts
+    WHERE tenant = %b::text AND seq > %b::bigint
+        AND (type = 'action_attempt' OR type = 'action_result' OR (type = 'transition' AND subject_kind = 'action'))
+    ORDER BY seq LIMIT %b::bigint
+"""
+SELECT_ACTION_RECEIPTS_BEFORE: Final = """
+    SELECT tenant, ledger, seq, hash, time, type, subject_kind, subject_id, command_id, claims, body
+    FROM tai.receipts
+    WHERE tenant = %b::text AND seq < %b::bigint
+        AND (type = 'action_attempt' OR type = 'action_result' OR (type = 'transition' AND subject_kind = 'action'))
+    ORDER BY seq DESC LIMIT %b::bigint
+"""
 SELECT_RECEIPT: Final = """
     SELECT tenant, ledger, seq, hash, time, type, subject_kind, subject_id, command_id, claims, body
     FROM tai.receipts WHERE tenant = %b::text AND seq = %b::bigint
@@ -140,14 +154,62 @@ SELECT_HEADS: Final = """
 SELECT_TENANTS: Final = """
     SELECT tenant FROM tai.heads WHERE tenant > %b::text AND seq > 0 ORDER BY tenant LIMIT %b::bigint
 """
+SELECT_WITH_DUE: Final = """
+    SELECT DISTINCT tenant FROM tai.due WHERE kind = %b::text AND tenant > %b::text ORDER BY tenant LIMIT %b::bigint
+"""
 SELECT_PARTS: Final = """
     SELECT seq, name, salt, text FROM tai.parts
     WHERE tenant = %b::text AND seq BETWEEN %b::bigint AND %b::bigint ORDER BY seq, name
 """
 SELECT_ERASED_PARTS: Final = """
-    SELECT e.tenant, e.seq, r.hash, e.name
-    FROM tai.erased AS e JOIN tai.receipts AS r ON r.tenant = e.tenant AND r.seq = e.seq
+    SELECT e.tenant, e.seq, coalesce(r.hash, d.hash), e.name
+    FROM tai.erased AS e
+        LEFT JOIN tai.receipts AS r ON r.tenant = e.tenant AND r.seq = e.seq
+        LEFT JOIN tai.dropped AS d ON d.tenant = e.tenant AND d.seq = e.seq
+    WHERE r.hash IS NOT NULL OR d.hash IS NOT NULL
     ORDER BY e.tenant, e.seq, e.name
+"""
+SELECT_BASES: Final = """
+    SELECT tenant, seq, ledger, hash, time, state_version, state, archive FROM tai.bases WHERE tenant = ANY(%b::text[])
+"""
+REBASE: Final = """
+    INSERT INTO tai.bases (tenant, seq, ledger, hash, time, state_version, state, archive)
+    VALUES (%b::text, %b::bigint, %b::text, %b::text, %b::text, %b::integer, %b::bytea, %b::text)
+    ON CONFLICT (tenant) DO UPDATE
+    SET seq = excluded.seq, ledger = excluded.ledger, hash = excluded.hash, time = excluded.time,
+        state_version = excluded.state_version, state = excluded.state, archive = excluded.archive
+    WHERE excluded.seq > bases.seq
+"""
+# Of a ledger that is not begun; a head that stands is not even locked.
+BEGIN_HEAD: Final = """
+    UPDATE tai.heads SET seq = %b::bigint, ledger = %b::text, hash = %b::text, time = %b::text
+    WHERE tenant = %b::text AND seq = 0
+"""
+# By the range of keys: a join may read a whole table whose statistics are old.
+DROP_RECEIPTS: Final = """
+    WITH going AS MATERIALIZED (
+        SELECT r.seq FROM tai.receipts AS r
+        WHERE r.tenant = %(tenant)b::text AND r.seq <= (SELECT seq FROM tai.bases WHERE tenant = %(tenant)b::text)
+        ORDER BY r.seq LIMIT %(limit)b::bigint
+    ), noted AS (
+        INSERT INTO tai.dropped (tenant, seq, hash)
+        SELECT r.tenant, r.seq, r.hash FROM tai.receipts AS r
+        WHERE r.tenant = %(tenant)b::text AND r.seq <= (SELECT max(seq) FROM going) AND (
+            EXISTS (SELECT FROM tai.parts AS p WHERE p.tenant = r.tenant AND p.seq = r.seq)
+            OR EXISTS (SELECT FROM tai.erased AS e WHERE e.tenant = r.tenant AND e.seq = r.seq)
+        )
+        ON CONFLICT DO NOTHING
+    ), gone AS (
+        DELETE FROM tai.receipts WHERE tenant = %(tenant)b::text AND seq <= (SELECT max(seq) FROM going) RETURNING 1
+    )
+    SELECT count(*) FROM gone
+"""
+SELECT_DROPPED: Final = """
+    SELECT d.hash, named.name FROM tai.dropped AS d CROSS JOIN LATERAL (
+        SELECT p.name FROM tai.parts AS p WHERE p.tenant = d.tenant AND p.seq = d.seq
+        UNION SELECT e.name FROM tai.erased AS e WHERE e.tenant = d.tenant AND e.seq = d.seq
+    ) AS named
+    WHERE d.tenant = %b::text AND d.seq = %b::bigint ORDER BY named.name
 """
 SELECT_NEWEST_TIME: Final = "SELECT time FROM tai.receipts ORDER BY id DESC LIMIT 1"
 SELECT_CLOCK: Final = "SELECT tai.clock()"
@@ -247,7 +309,11 @@ NOTE_ERASURE: Final = """
 BEGIN_SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 EXPORT_SNAPSHOT: Final = "SELECT pg_export_snapshot()"
 COUNT_LEDGERS: Final = "SELECT count(*) FROM tai.heads WHERE seq > 0"
-COUNT_RECEIPTS: Final = "SELECT count(*) FROM tai.receipts"
+# Those up to a base, which are being dropped, are not the ledger's any more.
+COUNT_RECEIPTS: Final = """
+    SELECT (SELECT count(*) FROM tai.receipts)
+        - (SELECT count(*) FROM tai.bases AS b JOIN tai.receipts AS r ON r.tenant = b.tenant AND r.seq <= b.seq)
+"""
 
 # One at a time of those that make databases beside this one. Of the session: it ends with whoever holds it.
 LOCK_SAVING: Final = "SELECT pg_try_advisory_lock(hashtext('tai.saving'))"

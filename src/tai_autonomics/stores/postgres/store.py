@@ -11,6 +11,8 @@ import msgspec
 from tai_autonomics.errors import StoreUnavailable
 from tai_autonomics.ledger.records import (
     Append,
+    Base,
+    Dropped,
     Erased,
     Head,
     Leased,
@@ -163,8 +165,41 @@ class PostgresStore:
     async def heads(self, tenants: Sequence[str]) -> dict[str, Head]:
         return await self._read(lambda connection: reading.heads(connection, tenants))
 
+    async def action_receipts(self, tenant: str, after: int, limit: int) -> tuple[Receipt, ...]:
+        return await self._read_of(tenant, lambda connection: reading.action_receipts(connection, tenant, after, limit))
+
+    async def action_receipts_before(self, tenant: str, before: int, limit: int) -> tuple[Receipt, ...]:
+        return await self._read_of(
+            tenant, lambda connection: reading.action_receipts_before(connection, tenant, before, limit)
+        )
+
+    async def with_due(self, kind: str, after: str, limit: int) -> tuple[str, ...]:
+        return await self._read(lambda connection: reading.with_due(connection, kind, after, limit))
+
     async def parts(self, tenant: str, first: int, last: int) -> tuple[Part, ...]:
         return await self._read_of(tenant, lambda connection: reading.parts(connection, tenant, first, last))
+
+    async def bases(self, tenants: Sequence[str]) -> dict[str, Base]:
+        return await self._read(lambda connection: reading.bases(connection, tenants))
+
+    async def cut(self, tenant: str, through: int) -> int:
+        return through
+
+    async def rebase(self, tenant: str, base: Base) -> None:
+        await self._write(lambda connection: self._rebase(connection, tenant, base))
+
+    async def _rebase(self, connection: Connection, tenant: str, base: Base) -> None:
+        head = base.head
+        await reading.ask(connection, sql.REBASE, (tenant, *msgspec.structs.astuple(base.snapshot), base.archive))
+        await reading.ask(connection, sql.MAKE_HEADS, ([tenant],))
+        await reading.ask(connection, sql.BEGIN_HEAD, (head.seq, head.ledger, head.hash, head.time, tenant))
+
+    async def drop(self, tenant: str, limit: int) -> int:
+        asked = {"tenant": tenant, "limit": limit}
+        return int(await self._write(lambda connection: reading.only(connection, sql.DROP_RECEIPTS, asked)))
+
+    async def dropped(self, tenant: str, seq: int) -> Dropped | None:
+        return await self._read(lambda connection: reading.dropped(connection, tenant, seq))
 
     async def erased(self) -> tuple[Erased, ...]:
         return await self._read(reading.erased)

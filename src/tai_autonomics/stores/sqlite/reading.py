@@ -6,7 +6,18 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from tai_autonomics.ledger.records import Erased, Head, Ledger, Part, Quarantined, Receipt, Snapshot
+from tai_autonomics.ledger.records import (
+    Base,
+    Dropped,
+    Erased,
+    Head,
+    Ledger,
+    Part,
+    Quarantined,
+    Receipt,
+    Snapshot,
+    tail_follows,
+)
 from tai_autonomics.stores.sqlite import statements as sql
 
 Connection: TypeAlias = sqlite3.Connection
@@ -16,10 +27,13 @@ UNBOUNDED: Final = -1
 
 
 def read(connection: Connection, tenant: str) -> Ledger | None:
-    # No transaction is needed: receipts never change, so what is appended in between is the end of the tail.
+    # No transaction is needed: receipts never change, so what is appended in between is the end of the tail, and where
+    # some were dropped in between, the base is there by now.
     row = connection.execute(sql.SELECT_SNAPSHOT, (tenant,)).fetchone()
     snapshot = None if row is None else Snapshot(*row)
     found = receipts(connection, tenant, snapshot.seq if snapshot else 0, UNBOUNDED)
+    if not tail_follows(snapshot, found) and (base := bases(connection, [tenant]).get(tenant)) is not None:
+        snapshot, found = base.snapshot, receipts(connection, tenant, base.seq, UNBOUNDED)
     return Ledger(snapshot, found) if snapshot or found else None
 
 
@@ -42,6 +56,15 @@ def filtered(
     return tuple(map(_receipt, connection.execute(sql.SELECT_RECEIPTS_FILTERED, asked).fetchall()))
 
 
+def action_receipts(connection: Connection, tenant: str, after: int, limit: int) -> tuple[Receipt, ...]:
+    return tuple(map(_receipt, connection.execute(sql.SELECT_ACTION_RECEIPTS, (tenant, after, limit)).fetchall()))
+
+
+def action_receipts_before(connection: Connection, tenant: str, before: int, limit: int) -> tuple[Receipt, ...]:
+    rows = connection.execute(sql.SELECT_ACTION_RECEIPTS_BEFORE, (tenant, before, limit)).fetchall()
+    return tuple(map(_receipt, rows))
+
+
 def receipt(connection: Connection, tenant: str, seq: int) -> Receipt | None:
     row = connection.execute(sql.SELECT_RECEIPT, (tenant, seq)).fetchone()
     return None if row is None else _receipt(row)
@@ -61,13 +84,35 @@ def held(connection: Connection, asked: Iterable[tuple[str, str]]) -> dict[str, 
     return found
 
 
-def heads(connection: Connection, tenants: Iterable[str]) -> dict[str, Head]:
+def heads(connection: Connection, tenants: Sequence[str]) -> dict[str, Head]:
     rows = connection.execute(sql.SELECT_HEADS, (_json(tenants),)).fetchall()
-    return {tenant: Head(*head) for tenant, *head in rows}
+    found = {tenant: Head(*head) for tenant, *head in rows}
+    if len(found) < len(tenants):
+        # Those that nothing was appended to after their base.
+        rest = bases(connection, [tenant for tenant in tenants if tenant not in found])
+        found.update((tenant, base.head) for tenant, base in rest.items())
+    return found
 
 
 def tenants(connection: Connection, after: str, limit: int) -> tuple[str, ...]:
-    rows = connection.execute(sql.SELECT_TENANTS, {"after": after, "limit": limit}).fetchall()
+    asked = {"after": after, "limit": limit}
+    rows = connection.execute(sql.SELECT_TENANTS, asked).fetchall()
+    based = connection.execute(sql.SELECT_BASED_TENANTS, asked).fetchall()
+    return tuple(tenant for (tenant,) in sorted({*rows, *based})[:limit])
+
+
+def bases(connection: Connection, tenants: Iterable[str]) -> dict[str, Base]:
+    rows = connection.execute(sql.SELECT_BASES, (_json(tenants),)).fetchall()
+    return {tenant: Base(Snapshot(*snapshot), archive) for tenant, *snapshot, archive in rows}
+
+
+def dropped(connection: Connection, tenant: str, seq: int) -> Dropped | None:
+    rows = connection.execute(sql.SELECT_DROPPED, (tenant, seq)).fetchall()
+    return Dropped(rows[0][0], tuple(name for _, name in rows)) if rows else None
+
+
+def with_due(connection: Connection, kind: str, after: str, limit: int) -> tuple[str, ...]:
+    rows = connection.execute(sql.SELECT_WITH_DUE, (kind, after, limit)).fetchall()
     return tuple(tenant for (tenant,) in rows)
 
 

@@ -87,6 +87,20 @@ SELECT_RECEIPTS_FILTERED: Final = """
         AND (:subject_id IS NULL OR subject_id = :subject_id)
     ORDER BY seq LIMIT :limit
 """
+SELECT_ACTION_RECEIPTS: Final = """
+    SELECT tenant, ledger, seq, hash, time, type, subject_kind, subject_id, command_id, claims, body
+    FROM receipts
+    WHERE tenant = ? AND seq > ?
+        AND (type = 'action_attempt' OR type = 'action_result' OR (type = 'transition' AND subject_kind = 'action'))
+    ORDER BY seq LIMIT ?
+"""
+SELECT_ACTION_RECEIPTS_BEFORE: Final = """
+    SELECT tenant, ledger, seq, hash, time, type, subject_kind, subject_id, command_id, claims, body
+    FROM receipts
+    WHERE tenant = ? AND seq < ?
+        AND (type = 'action_attempt' OR type = 'action_result' OR (type = 'transition' AND subject_kind = 'action'))
+    ORDER BY seq DESC LIMIT ?
+"""
 SELECT_RECEIPT: Final = """
     SELECT tenant, ledger, seq, hash, time, type, subject_kind, subject_id, command_id, claims, body
     FROM receipts WHERE tenant = ? AND seq = ?
@@ -124,11 +138,45 @@ COUNT_TENANTS: Final = """
     )
     SELECT count(tenant) FROM leap
 """
-COUNT_RECEIPTS: Final = "SELECT count(*) FROM receipts"
+# Those up to a base, which are being dropped, are not the ledger's any more.
+COUNT_RECEIPTS: Final = """
+    SELECT (SELECT count(*) FROM receipts)
+        - (SELECT count(*) FROM bases AS b CROSS JOIN receipts AS r ON r.tenant = b.tenant AND r.seq <= b.seq)
+"""
 SELECT_ERASED: Final = """
-    SELECT r.tenant, r.seq, r.hash, p.name FROM parts AS p CROSS JOIN receipts AS r
-        ON r.tenant = p.tenant AND r.seq = p.seq
-    WHERE p.erased ORDER BY p.id
+    SELECT p.tenant, p.seq, coalesce(r.hash, d.hash), p.name FROM parts AS p
+        LEFT JOIN receipts AS r ON r.tenant = p.tenant AND r.seq = p.seq
+        LEFT JOIN dropped AS d ON d.tenant = p.tenant AND d.seq = p.seq
+    WHERE p.erased AND (r.hash IS NOT NULL OR d.hash IS NOT NULL) ORDER BY p.id
+"""
+SELECT_BASES: Final = """
+    SELECT b.tenant, b.seq, b.ledger, b.hash, b.time, b.state_version, b.state, b.archive
+    FROM json_each(?) AS asked CROSS JOIN bases AS b ON b.tenant = asked.value
+"""
+SELECT_BASED_TENANTS: Final = "SELECT tenant FROM bases WHERE tenant > :after ORDER BY tenant LIMIT :limit"
+REBASE: Final = """
+    INSERT INTO bases (tenant, seq, ledger, hash, time, state_version, state, archive) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (tenant) DO UPDATE
+    SET seq = excluded.seq, ledger = excluded.ledger, hash = excluded.hash, time = excluded.time,
+        state_version = excluded.state_version, state = excluded.state, archive = excluded.archive
+    WHERE excluded.seq > bases.seq
+"""
+SELECT_DROPPABLE: Final = """
+    SELECT count(*), max(seq) FROM (
+        SELECT r.seq FROM bases AS b CROSS JOIN receipts AS r ON r.tenant = b.tenant AND r.seq <= b.seq
+        WHERE b.tenant = ? ORDER BY r.seq LIMIT ?
+    )
+"""
+NOTE_DROPPED: Final = """
+    INSERT INTO dropped (tenant, seq, hash)
+    SELECT r.tenant, r.seq, r.hash FROM receipts AS r
+    WHERE r.tenant = ? AND r.seq <= ?
+        AND EXISTS (SELECT 1 FROM parts AS p WHERE p.tenant = r.tenant AND p.seq = r.seq)
+"""
+DROP_RECEIPTS: Final = "DELETE FROM receipts WHERE tenant = ? AND seq <= ?"
+SELECT_DROPPED: Final = """
+    SELECT d.hash, p.name FROM dropped AS d CROSS JOIN parts AS p ON p.tenant = d.tenant AND p.seq = d.seq
+    WHERE d.tenant = ? AND d.seq = ? ORDER BY p.name
 """
 SELECT_PARTS: Final = """
     SELECT seq, name, salt, text FROM parts
@@ -136,6 +184,7 @@ SELECT_PARTS: Final = """
 """
 SELECT_NEWEST_TIME: Final = "SELECT time FROM receipts ORDER BY id DESC LIMIT 1"
 
+SELECT_WITH_DUE: Final = "SELECT DISTINCT tenant FROM due WHERE kind = ? AND tenant > ? ORDER BY tenant LIMIT ?"
 EXISTS_READY: Final = "SELECT EXISTS (SELECT 1 FROM due WHERE ready <= ?)"
 SELECT_READY: Final = """
     SELECT id, tenant, subject, kind, due, payload, attempts FROM due WHERE ready <= ? ORDER BY ready, id LIMIT ?

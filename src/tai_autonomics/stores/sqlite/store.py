@@ -18,6 +18,8 @@ from typing import Final, TypeVar
 from tai_autonomics.errors import StoreUnavailable
 from tai_autonomics.ledger.records import (
     Append,
+    Base,
+    Dropped,
     Erased,
     Head,
     Leased,
@@ -146,8 +148,32 @@ class SQLiteStore:
     async def heads(self, tenants: Sequence[str]) -> dict[str, Head]:
         return await self._read(partial(reading.heads, tenants=tenants))
 
+    async def action_receipts(self, tenant: str, after: int, limit: int) -> tuple[Receipt, ...]:
+        return await self._read(partial(reading.action_receipts, tenant=tenant, after=after, limit=limit))
+
+    async def action_receipts_before(self, tenant: str, before: int, limit: int) -> tuple[Receipt, ...]:
+        return await self._read(partial(reading.action_receipts_before, tenant=tenant, before=before, limit=limit))
+
+    async def with_due(self, kind: str, after: str, limit: int) -> tuple[str, ...]:
+        return await self._read(partial(reading.with_due, kind=kind, after=after, limit=limit))
+
     async def parts(self, tenant: str, first: int, last: int) -> tuple[Part, ...]:
         return await self._read(partial(reading.parts, tenant=tenant, first=first, last=last))
+
+    async def bases(self, tenants: Sequence[str]) -> dict[str, Base]:
+        return await self._read(partial(reading.bases, tenants=tenants))
+
+    async def cut(self, tenant: str, through: int) -> int:
+        return through
+
+    async def rebase(self, tenant: str, base: Base) -> None:
+        await self._write(lambda writer: writer.rebase(tenant, base))
+
+    async def drop(self, tenant: str, limit: int) -> int:
+        return await self._write(lambda writer: writer.drop(tenant, limit))
+
+    async def dropped(self, tenant: str, seq: int) -> Dropped | None:
+        return await self._read(partial(reading.dropped, tenant=tenant, seq=seq))
 
     async def erased(self) -> tuple[Erased, ...]:
         return await self._read(reading.erased)

@@ -19,6 +19,7 @@ from tai_autonomics.ledger.records import (
     GENESIS,
     Append,
     Appended,
+    Base,
     Conflict,
     Due,
     Duplicates,
@@ -149,6 +150,22 @@ class Writer:
                 self._heads[append.tenant] = (newest.seq, newest.hash)
         while len(self._heads) > HEADS_MAX:
             del self._heads[next(iter(self._heads))]
+
+    def rebase(self, tenant: str, base: Base) -> None:
+        row = (tenant, *msgspec.structs.astuple(base.snapshot), base.archive)
+        self.run(lambda connection: self._transact(connection, [(sql.REBASE, row)]))
+        # It may be the head of a ledger that was none.
+        self._heads.pop(tenant, None)
+
+    def drop(self, tenant: str, limit: int) -> int:
+        return self.run(lambda connection: self._drop(connection, tenant, limit))
+
+    def _drop(self, connection: sqlite3.Connection, tenant: str, limit: int) -> int:
+        count, last = connection.execute(sql.SELECT_DROPPABLE, (tenant, limit)).fetchone()
+        if count:
+            self._transact(connection, [(sql.NOTE_DROPPED, (tenant, last)), (sql.DROP_RECEIPTS, (tenant, last))])
+            self._wrote(count, False)
+        return int(count)
 
     def lease(self, limit: int, seconds: float, now: str) -> tuple[Leased, ...]:
         return self.run(lambda connection: self._lease(connection, limit, seconds, now))

@@ -112,6 +112,7 @@ def test_an_approval_meets_the_gates_again() -> None:
     waiting().when(PauseGovernor()).and_then.when(ApproveAction(ACTION, "ann")).then_refused("governor_refusing")
     spent = waiting().under(governed(rule(), budget=Budget(0, 3_600))).when(ApproveAction(ACTION, "ann"))
     assert WINDOW_END in spent.then_refused("action_budget_exhausted").next_step
+    assert spent.then_refused("action_budget_exhausted").detail.startswith("the tenant's budget is used up: 0 of 0")
     assert [gate.gate for gate in spent.decision.gates] == [
         "entitlement_is_in_service",
         "governor_is_not_refusing",
@@ -416,7 +417,7 @@ def test_after_a_restore_nobody_knows_of_the_action_in_flight_and_the_governor_i
 
 def test_after_a_restore_an_attempt_under_way_is_lost() -> None:
     restored = attempted(requested(Publish("topic"))).when(RESTORE)
-    assert restored.decision.kind == "transition"
+    assert restored.decision.kind == "action_result"
     assert [type(event) for event in restored.events] == [
         LedgerRestored,
         AttemptEnded,

@@ -49,12 +49,14 @@ from tai_autonomics.domain.tenant import (
     Event,
     Restore,
     SetEffect,
+    SetTimer,
     SettleEffect,
     TenantState,
     decide,
     due_of,
     evolve,
     next_timer,
+    standing,
 )
 
 MEM, DISK = "memory", "disk"
@@ -371,6 +373,16 @@ class GovernorHistory(RuleBasedStateMachine):
         action = self.state.governor.in_flight
         waiting = action is not None and stage_of(action) in ("ready", "retrying")
         assert set(self.effects) == ({f"action/{action.id}"} if action is not None and waiting else set())
+
+    @invariant()
+    def what_is_set_can_be_told_from_the_state_alone(self) -> None:
+        rows = standing(self.state)
+        timers = {f"{row.subject}/{row.kind}": row.due for row in rows if isinstance(row, SetTimer)}
+        assert timers == {key: timer.due for key, timer in self.state.timers.items()}
+        effects = {row.subject: row.due for row in rows if isinstance(row, SetEffect)}
+        assert effects.keys() == self.effects.keys()
+        # Of one that was approved since, the moment is no part of the state.
+        assert all(due <= self.effects[subject] for subject, due in effects.items())
 
     @invariant()
     def the_status_is_as_drawn(self) -> None:

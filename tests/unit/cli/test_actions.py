@@ -3,20 +3,16 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 from tests.builders import ACTION, CPU, HIGH, PRO, after, governed, moment, observed, rule
 from tests.unit.application.instance import HandClock, Instance, opened
 from tests.unit.cli.exports import CommandLine
 
+from tai_autonomics.application.actions import State, governor_view, in_flight_view
 from tai_autonomics.cli import actions, governor
-from tai_autonomics.cli.acted import (
-    governor_document,
-    in_flight_document,
-    settled_documents,
-    whole_document,
-)
 from tai_autonomics.cli.stored import Stored
-from tai_autonomics.domain.actions import Throttle
+from tai_autonomics.domain.actions import Result, Throttle
 from tai_autonomics.domain.budgets import BudgetUse
 from tai_autonomics.domain.governor import (
     ApproveAction,
@@ -32,6 +28,7 @@ from tai_autonomics.domain.governor import (
     Throttled,
 )
 from tai_autonomics.domain.identifiers import ActionId, RuleName
+from tai_autonomics.domain.moments import Moment
 from tai_autonomics.domain.plans import Plan
 from tai_autonomics.domain.rules import Budget
 from tai_autonomics.domain.tenant import Restore
@@ -75,13 +72,26 @@ async def attempted(one: Instance, action: ActionId, outcome: Any, detail: str) 
 
 
 async def whole(one: Instance, action: str) -> dict[str, Any]:
-    head = (await one.store.heads(["acme"]))["acme"]
-    return await whole_document(one.store, "acme", action, ledger=head.ledger, in_flight=await in_flight(one))
+    return await stored_in(one).action("acme", action)
 
 
-async def settled(one: Instance, result: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
-    head = (await one.store.heads(["acme"]))["acme"]
-    return await settled_documents(one.store, "acme", ledger=head.ledger, result=result, limit=limit)
+async def settled(one: Instance, result: Result | None = None, limit: int = 100) -> list[dict[str, Any]]:
+    found = [each async for each in stored_in(one).actions("acme", result, limit)]
+    return [each for each in found if "settled_at" in each]
+
+
+def stored_in(one: Instance) -> Stored:
+    return Stored(one.store, Settings.load({}).settings)
+
+
+def governor_document(state: GovernorState, plan: Plan | None, now: Moment) -> dict[str, Any]:
+    document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(governor_view(state, plan, now)))
+    return document
+
+
+def in_flight_document(tenant: str, action: InFlight) -> dict[str, Any]:
+    document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(in_flight_view(tenant, action)))
+    return document
 
 
 @pytest.mark.anyio
@@ -119,7 +129,7 @@ async def test_a_settled_action_is_what_its_receipts_say(one: Instance) -> None:
         (5, "executor:1", "ActionSettled"),
     ]
     more = {name: shown.pop(name) for name in ("approved_by", "deadline", "target")}
-    assert more == {"approved_by": ["anna"], "deadline": after(630), "target": {"url": "https://x"}}
+    assert more == {"approved_by": ("anna",), "deadline": after(630), "target": {"url": "https://x"}}
     assert await settled(one) == [shown]
     assert (shown["state"], shown["attempts"], shown["settled_at"], shown["detail"]) == (
         "failed",
@@ -173,9 +183,9 @@ async def test_actions_in_flight_are_listed_over_all_tenants_and_before_those_se
     for tenant in ("bob", "carol"):
         await one.submit(observed(99), tenant=tenant)
     await one.submit(CancelAction(first, "me"))
-    source = Stored(one.store, Settings.load({}).settings)
+    source = stored_in(one)
 
-    async def listed(tenant: str | None, state: str | None = None, limit: int = 9) -> list[tuple[str, str]]:
+    async def listed(tenant: str | None, state: State | None = None, limit: int = 9) -> list[tuple[str, str]]:
         return [(each["tenant_id"], each["state"]) async for each in source.actions(tenant, state, limit)]
 
     waiting = "awaiting_approval"
