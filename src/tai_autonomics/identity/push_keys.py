@@ -10,18 +10,17 @@ Whoever finds certificates an hour old begins a fetch and waits for none: no req
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from math import inf
 from typing import Final
 
-import httpx
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tai_autonomics.application.ports import Clock, Observer
 from tai_autonomics.errors import KeysUnavailable
 from tai_autonomics.identity.keys import KEYS_MAX, RSA_BITS_MIN
+from tai_autonomics.identity.provider import Fetch
 
 REFRESH_SECONDS: Final = 3600.0
 """A certificate that Google takes away verifies no longer than that, if somebody asks meanwhile."""
@@ -29,10 +28,6 @@ KEEP_SECONDS: Final = 86_400.0
 """Google announces its certificates days before it signs with them, and signs with one for days."""
 FETCH_PAUSE_SECONDS: Final = 10.0
 """Between two fetches, so that nobody can make us ask Google as often as they like."""
-FETCH_SECONDS_MAX: Final = 5.0
-FETCH_BYTES_MAX: Final = 256 * 1024
-
-Fetch = Callable[[], Awaitable[bytes]]
 
 
 class GoogleCertificates:
@@ -116,32 +111,3 @@ def _verifies_rs256(pem: str) -> bool:
     except ValueError:
         return False
     return isinstance(key, rsa.RSAPublicKey) and key.key_size >= RSA_BITS_MIN
-
-
-@asynccontextmanager
-async def fetching(url: str) -> AsyncIterator[Fetch]:
-    """GETs `url`, by the machine's own trust (SSL_CERT_FILE) and proxies, without redirects. Raises KeysUnavailable."""
-    async with httpx.AsyncClient(timeout=FETCH_SECONDS_MAX, follow_redirects=False) as client:
-
-        async def fetch() -> bytes:
-            try:
-                async with asyncio.timeout(FETCH_SECONDS_MAX):
-                    return await _read(client, url)
-            except TimeoutError as error:
-                raise KeysUnavailable(f"no answer within {FETCH_SECONDS_MAX:g} s") from error
-            except httpx.HTTPError as error:
-                raise KeysUnavailable(f"{type(error).__name__}: {error}") from error
-
-        yield fetch
-
-
-async def _read(client: httpx.AsyncClient, url: str) -> bytes:
-    async with client.stream("GET", url, headers={"accept": "application/json"}) as answer:
-        if answer.status_code != httpx.codes.OK:
-            raise KeysUnavailable(f"status {answer.status_code}")
-        content = bytearray()
-        async for some in answer.aiter_bytes():
-            content += some
-            if len(content) > FETCH_BYTES_MAX:
-                raise KeysUnavailable(f"the answer has more than {FETCH_BYTES_MAX} bytes")
-        return bytes(content)

@@ -37,7 +37,8 @@ class Senders:
             from tai_autonomics.identity.push_tokens import PushTokenVerifier, Subscription
         except ModuleNotFoundError as error:
             raise InvalidSetting(NO_LIBRARY.format(why=error)) from error
-        from tai_autonomics.identity.push_keys import GoogleCertificates, fetching
+        from tai_autonomics.identity.fetching import fetching
+        from tai_autonomics.identity.push_keys import GoogleCertificates
 
         subscription = Subscription(
             audience=audience, service_account=service_account, leeway_seconds=settings.jwt_leeway_seconds

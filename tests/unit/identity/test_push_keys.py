@@ -12,14 +12,14 @@ from tests.engines.google_keys import GoogleKeys, new_key, pem_of
 from tests.unit.identity.issuer import MovableClock
 
 from tai_autonomics.errors import KeysUnavailable
-from tai_autonomics.identity import push_keys
+from tai_autonomics.identity import fetching as over_https
+from tai_autonomics.identity.fetching import fetching
 from tai_autonomics.identity.push_keys import (
     FETCH_PAUSE_SECONDS,
     KEEP_SECONDS,
     REFRESH_SECONDS,
     GoogleCertificates,
     certificates_of,
-    fetching,
 )
 
 PEM = pem_of(new_key())
@@ -224,7 +224,7 @@ def test_certificates_come_over_https_from_a_server_that_is_trusted(
             with pytest.raises(KeysUnavailable, match=f"status {status}"):
                 asyncio.run(fetched(google.url))
         google.status = 200
-        monkeypatch.setattr(push_keys, "FETCH_BYTES_MAX", 1_000)
+        monkeypatch.setattr(over_https, "KEY_FILE_BYTES_MAX", 1_000)
         with pytest.raises(KeysUnavailable, match="more than 1000 bytes"):
             asyncio.run(fetched(google.url))
         (tmp_path / "other").mkdir()
@@ -234,6 +234,6 @@ def test_certificates_come_over_https_from_a_server_that_is_trusted(
 
 
 def test_who_does_not_answer_in_time_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(push_keys, "FETCH_SECONDS_MAX", 0.0)
+    monkeypatch.setattr(over_https, "FETCH_SECONDS_MAX", 0.0)
     with GoogleKeys(tmp_path) as google, pytest.raises(KeysUnavailable, match=r"no answer within 0 s|Timeout"):
         asyncio.run(fetched(google.url))
