@@ -78,11 +78,19 @@ class PushTokenVerifier:
         """`certificate` gives that of a kid, in PEM, or None; it may raise KeysUnavailable."""
         self._own, self._certificate, self._subscription, self._clock = own, certificate, subscription, clock
         self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
+        self._not_googles: set[str] = set()
+        """Own tokens that were good once, so that they need not be opened twice at every push."""
 
     async def verify(self, token: str) -> Caller:
         """Raises Unauthenticated, KeysUnavailable."""
-        if not is_googles(token):
+        if token in self._not_googles:
             return await self._own.verify(token)
+        if not is_googles(token):
+            caller = await self._own.verify(token)
+            if len(self._not_googles) >= KEPT_TOKENS_MAX:
+                self._not_googles.clear()
+            self._not_googles.add(token)
+            return caller
         digest, now = sha256(token.encode()).digest(), self._clock.now()
         kept = self._kept.get(digest)
         if kept is not None and kept.since <= now < kept.until:

@@ -91,6 +91,22 @@ def test_a_token_of_ours_is_verified_as_ever() -> None:
     assert scene.certificates.asked == []
 
 
+def test_a_good_token_of_ours_is_opened_once_here_and_judged_by_the_own_verifier_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(push_tokens, "is_googles", lambda token: opened.append(token))
+    monkeypatch.setattr(push_tokens, "KEPT_TOKENS_MAX", 2)
+    scene = Scene()
+    for token in ("own-1", "own-1", "own-2", "own-1", "own-2", "own-3", "own-1", "own-3"):
+        assert scene.caller(token) == OWN
+    assert opened == ["own-1", "own-2", "own-3", "own-1"]
+    assert len(scene.own.asked) == 8
+    for _ in range(2):
+        scene.refusal("forged")
+    assert opened[-2:] == ["forged", "forged"]
+
+
 @pytest.mark.parametrize(
     ("wrong", "detail"),
     [
