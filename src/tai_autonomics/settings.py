@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from tai_autonomics.errors import InvalidSetting
 
-OUR_PREFIX: Final = "TAI_"
+OUR_PREFIXES: Final = ("TAI_", "MARKETPLACE_WEBHOOK_", "PUBSUB_PUSH_")
 FILE_BYTES_MAX: Final = 64 * 1024
 """A `.env` or a NAME_FILE that is larger is not what somebody meant."""
 
@@ -54,7 +54,33 @@ class SigningSecrets(Struct, frozen=True):
 
     def __str__(self) -> str:
         """Which receivers have how many, and none of the secrets."""
-        return " ".join(f"{host}=***" for host, secrets in self.receivers.items() for _ in secrets)
+        return _without_secrets(self.receivers)
+
+
+class WebhookSecrets(Struct, frozen=True):
+    """Secrets that verify incoming webhooks, by the source's name."""
+
+    sources: dict[str, tuple[bytes, ...]]
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def __str__(self) -> str:
+        """Which sources have how many, and none of the secrets."""
+        return _without_secrets(self.sources)
+
+
+class WebhookTenants(Struct, frozen=True):
+    """The tenants that a source of webhooks reaches; one that is not named reaches all."""
+
+    sources: dict[str, frozenset[str]]
+
+    def __str__(self) -> str:
+        return " ".join(f"{source}={','.join(sorted(tenants))}" for source, tenants in self.sources.items())
+
+
+def _without_secrets(entries: Mapping[str, tuple[bytes, ...]]) -> str:
+    return " ".join(f"{name}=***" for name, secrets in entries.items() for _ in secrets)
 
 
 class Networks(Struct, frozen=True):
@@ -163,15 +189,56 @@ SIGNING_SECRETS_MAX: Final = 4
 
 
 def _parse_signing_secrets(text: str) -> SigningSecrets:
-    receivers: dict[str, tuple[bytes, ...]] = {}
+    return SigningSecrets(
+        _secrets_by(
+            text,
+            r"\*|[a-z0-9.-]{1,253}|[0-9a-f:.]{2,45}",
+            wrong="has an entry whose host is none (lower case, without a port)",
+            of="host",
+        )
+    )
+
+
+def _secrets_by(text: str, pattern: str, *, wrong: str, of: str) -> dict[str, tuple[bytes, ...]]:
+    found: dict[str, tuple[bytes, ...]] = {}
     for entry in text.split():
-        host, _, secret = entry.partition("=")
-        if not re.fullmatch(r"\*|[a-z0-9.-]{1,253}|[0-9a-f:.]{2,45}", host):
-            raise ValueError("has an entry whose host is none (lower case, without a port)")
-        receivers[host] = (*receivers.get(host, ()), _parse_whsec(secret))
-    if any(len(secrets) > SIGNING_SECRETS_MAX for secrets in receivers.values()):
-        raise ValueError(f"has more than {SIGNING_SECRETS_MAX} secrets for one host")
-    return SigningSecrets(receivers)
+        name, _, secret = entry.partition("=")
+        if not re.fullmatch(pattern, name):
+            raise ValueError(wrong)
+        found[name] = (*found.get(name, ()), _parse_whsec(secret))
+    if any(len(secrets) > SIGNING_SECRETS_MAX for secrets in found.values()):
+        raise ValueError(f"has more than {SIGNING_SECRETS_MAX} secrets for one {of}")
+    return found
+
+
+WEBHOOK_SECRETS_MAX: Final = 32
+"""Of all sources: each is tried on a webhook whose signature fits none before it."""
+_SOURCE: Final = r"[a-z0-9][a-z0-9._-]{0,63}"
+_NO_SOURCE: Final = "has an entry whose source is not 1 to 64 of a-z, 0-9, ., _ and -"
+
+
+def _parse_webhook_secrets(text: str) -> WebhookSecrets:
+    sources = _secrets_by(text, _SOURCE, wrong=_NO_SOURCE, of="source")
+    secrets = [secret for each in sources.values() for secret in each]
+    if not 1 <= len(secrets) <= WEBHOOK_SECRETS_MAX:
+        raise ValueError(f"has not 1 to {WEBHOOK_SECRETS_MAX} secrets")
+    if len(set(secrets)) < len(secrets):
+        raise ValueError("has a secret that is there twice, and a source is told by its secret")
+    return WebhookSecrets(sources)
+
+
+def _parse_webhook_tenants(text: str) -> WebhookTenants:
+    sources: dict[str, frozenset[str]] = {}
+    for entry in text.split():
+        source, _, tenants = entry.partition("=")
+        if not re.fullmatch(_SOURCE, source):
+            raise ValueError(_NO_SOURCE)
+        if source in sources:
+            raise ValueError("names a source twice")
+        if not all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}", tenant) for tenant in tenants.split(",")):
+            raise ValueError("has an entry whose tenants are none")
+        sources[source] = frozenset(tenants.split(","))
+    return WebhookTenants(sources)
 
 
 def _parse_whsec(text: str) -> bytes:
@@ -450,6 +517,67 @@ class Settings(Struct, frozen=True, kw_only=True):
             _text(r"[A-Za-z0-9.-]{1,253}:[0-9]{1,5}", "host:port"),
             None,
             "`pubsub.publish` goes to the emulator at this address, in place of Google's.",
+        ),
+    ]
+    pubsub_push_audience: Annotated[
+        str | None,
+        Setting(
+            "PUBSUB_PUSH_AUDIENCE",
+            _text(r"[\x21-\x7e]{1,1024}", "1 to 1024 printable ASCII characters without a space"),
+            None,
+            "`aud` of Google's token on `POST /pubsub`: the push subscription's audience, or else its endpoint URL.",
+        ),
+    ]
+    pubsub_push_service_account: Annotated[
+        str | None,
+        Setting(
+            "PUBSUB_PUSH_SERVICE_ACCOUNT",
+            _text(r"(?=.{1,128}$)[a-z0-9][a-z0-9.-]*@[a-z0-9][a-z0-9.-]*", "the e-mail address of a service account"),
+            None,
+            "`email` of that token; set with `PUBSUB_PUSH_AUDIENCE`. Unset: tokens of Google's are 401 there too.",
+        ),
+    ]
+    pubsub_push_certs_url: Annotated[
+        str,
+        Setting(
+            "PUBSUB_PUSH_CERTS_URL",
+            _text(
+                r"https://[A-Za-z0-9.-]+(:[0-9]{1,5})?/[A-Za-z0-9._~/-]*",
+                "an https URL without user, password, query and fragment",
+            ),
+            "https://www.googleapis.com/oauth2/v1/certs",
+            "Where Google's certificates are, as JSON of PEM by kid.",
+        ),
+    ]
+    marketplace_webhook_secrets: Annotated[
+        WebhookSecrets | None,
+        Setting(
+            "MARKETPLACE_WEBHOOK_SECRETS",
+            Form(
+                "source=whsec_… entries between spaces, several of one source while a secret is replaced",
+                _parse_webhook_secrets,
+            ),
+            None,
+            "Who may send signed webhooks to `POST /marketplace`; unset: nobody, tokens alone.",
+            secret=True,
+        ),
+    ]
+    marketplace_webhook_tenants: Annotated[
+        WebhookTenants | None,
+        Setting(
+            "MARKETPLACE_WEBHOOK_TENANTS",
+            Form("source=tenant,tenant entries between spaces", _parse_webhook_tenants),
+            None,
+            "The tenants that a source of webhooks reaches; a source that is not named reaches all.",
+        ),
+    ]
+    marketplace_webhook_tolerance_seconds: Annotated[
+        int,
+        Setting(
+            "MARKETPLACE_WEBHOOK_TOLERANCE_SECONDS",
+            _whole(1, 86_400, "seconds"),
+            "300",
+            "A webhook whose `webhook-timestamp` is further from our clock, before or after, is refused 401.",
         ),
     ]
     metrics_address: Annotated[
@@ -789,6 +917,7 @@ def _disagreements(values: Mapping[str, object], found: Mapping[str, _Found], *,
     if dev and "host" in values and not _is_loopback(str(values["host"])):
         problems.append(f"HOST: {str(values['host'])!r} is not loopback, where --dev stays; allowed: 127.0.0.1 or ::1")
     problems += _firestore_disagreements(values)
+    problems += _sender_disagreements(values)
     if not dev and values.get("store_url") == IN_MEMORY:
         problems.append(f"STORE_URL: the value forgets everything at a restart; allowed: {_STORE.allowed}")
     return problems
@@ -835,6 +964,25 @@ def _firestore_disagreements(values: Mapping[str, object]) -> list[str]:
     return problems
 
 
+def _sender_disagreements(values: Mapping[str, object]) -> list[str]:
+    secrets, tenants = values.get("marketplace_webhook_secrets"), values.get("marketplace_webhook_tenants")
+    known = secrets.sources if isinstance(secrets, WebhookSecrets) else {}
+    named = tenants.sources if isinstance(tenants, WebhookTenants) else {}
+    problems = [
+        f"MARKETPLACE_WEBHOOK_TENANTS: {source!r} has no secret in MARKETPLACE_WEBHOOK_SECRETS"
+        for source in named
+        if source not in known
+    ]
+    match values:
+        case {"pubsub_push_audience": str(), "pubsub_push_service_account": None}:
+            problems.append("PUBSUB_PUSH_SERVICE_ACCOUNT: is not set; required with PUBSUB_PUSH_AUDIENCE")
+        case {"pubsub_push_audience": None, "pubsub_push_service_account": str()}:
+            problems.append("PUBSUB_PUSH_AUDIENCE: is not set; required with PUBSUB_PUSH_SERVICE_ACCOUNT")
+        case _:
+            pass
+    return problems
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -849,7 +997,7 @@ def _unread(names: set[str]) -> tuple[str, ...]:
     ]
     warnings = []
     for name in sorted(names):
-        if name.startswith(OUR_PREFIX) and name not in known:
+        if name.startswith(OUR_PREFIXES) and name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             warnings.append(f"{name} is set and nothing reads it" + (f"; is {near[0]} meant?" if near else ""))
     return tuple(warnings)

@@ -16,6 +16,8 @@ from tai_autonomics.settings import (
     Loaded,
     Settings,
     SigningSecrets,
+    WebhookSecrets,
+    WebhookTenants,
     firestore_place,
     shown,
 )
@@ -421,6 +423,105 @@ def test_signing_secrets_are_masked_wherever_they_are_shown(tmp_path: Path) -> N
 def test_signing_secrets_that_are_none_are_told_and_not_quoted(value: str, problem: str) -> None:
     (told,) = problems({"TAI_WEBHOOK_SIGNING_SECRETS": value})
     assert told.startswith(f"TAI_WEBHOOK_SIGNING_SECRETS: the value {problem}; allowed: host=whsec_")
+
+
+def test_webhook_secrets_are_kept_by_source_and_masked() -> None:
+    value = f"billing={whsec(24)} billing={whsec(25)}\nshop.eu={whsec(26)}"
+    loaded = Settings.load(
+        {"MARKETPLACE_WEBHOOK_SECRETS": value, "MARKETPLACE_WEBHOOK_TENANTS": "billing=acme,globex:1"}
+    )
+    assert loaded.settings.marketplace_webhook_secrets == WebhookSecrets(
+        {"billing": (b"s" * 24, b"s" * 25), "shop.eu": (b"s" * 26,)}
+    )
+    assert loaded.settings.marketplace_webhook_tenants == WebhookTenants({"billing": frozenset({"acme", "globex:1"})})
+    assert as_shown(loaded)["MARKETPLACE_WEBHOOK_SECRETS"] == "billing=*** billing=*** shop.eu=***"
+    assert as_shown(loaded)["MARKETPLACE_WEBHOOK_TENANTS"] == "billing=acme,globex:1"
+    assert "ssss" not in repr(loaded)
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (" ", "has not 1 to 32 secrets"),
+        (whsec(24), "has an entry whose source is not 1 to 64 of a-z, 0-9, ., _ and -"),
+        (f"a:b={whsec(24)}", "has an entry whose source is not 1 to 64 of a-z, 0-9, ., _ and -"),
+        (f"{'a' * 65}={whsec(24)}", "has an entry whose source is not 1 to 64 of a-z, 0-9, ., _ and -"),
+        ("a=whsec_c2hvcnQ=", "has a secret that is not whsec_ and the base64 of 24 to 64 bytes"),
+        (" ".join(f"a={whsec(length)}" for length in range(24, 29)), "has more than 4 secrets for one source"),
+        (" ".join(f"s{length}={whsec(length)}" for length in range(24, 57)), "has not 1 to 32 secrets"),
+        (f"a={whsec(24)} b={whsec(24)}", "has a secret that is there twice, and a source is told by its secret"),
+    ],
+)
+def test_webhook_secrets_that_are_none_are_told_and_not_quoted(value: str, problem: str) -> None:
+    (told,) = problems({"MARKETPLACE_WEBHOOK_SECRETS": value})
+    assert told.startswith(f"MARKETPLACE_WEBHOOK_SECRETS: the value {problem}; allowed: source=whsec_")
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("billing", "has an entry whose tenants are none"),
+        ("billing=", "has an entry whose tenants are none"),
+        ("billing=acme,", "has an entry whose tenants are none"),
+        ("billing=*", "has an entry whose tenants are none"),
+        ("=acme", "has an entry whose source is not 1 to 64 of a-z, 0-9, ., _ and -"),
+        ("billing=acme billing=globex", "names a source twice"),
+    ],
+)
+def test_webhook_tenants_that_are_none_are_told(value: str, problem: str) -> None:
+    (told,) = problems({"MARKETPLACE_WEBHOOK_SECRETS": f"billing={whsec(24)}", "MARKETPLACE_WEBHOOK_TENANTS": value})
+    assert f"{value!r} {problem}" in told
+
+
+def test_a_source_with_tenants_and_no_secret_stops_the_start() -> None:
+    told = problems(
+        {"MARKETPLACE_WEBHOOK_SECRETS": f"billing={whsec(24)}", "MARKETPLACE_WEBHOOK_TENANTS": "biling=acme"}
+    )
+    assert told == ["MARKETPLACE_WEBHOOK_TENANTS: 'biling' has no secret in MARKETPLACE_WEBHOOK_SECRETS"]
+
+
+def test_a_misspelt_variable_of_webhooks_is_reported() -> None:
+    (warning,) = Settings.load({"MARKETPLACE_WEBHOOK_TENANT": "billing=acme"}).warnings
+    assert warning == ("MARKETPLACE_WEBHOOK_TENANT is set and nothing reads it; is MARKETPLACE_WEBHOOK_TENANTS meant?")
+
+
+PUSH = {
+    "PUBSUB_PUSH_AUDIENCE": "https://tai.example/pubsub",
+    "PUBSUB_PUSH_SERVICE_ACCOUNT": "pusher@acme-prod.iam.gserviceaccount.com",
+}
+
+
+def test_a_push_subscription_is_known_by_its_audience_and_its_service_account() -> None:
+    settings = Settings.load(PUSH).settings
+    assert settings.pubsub_push_audience == "https://tai.example/pubsub"
+    assert settings.pubsub_push_service_account == "pusher@acme-prod.iam.gserviceaccount.com"
+    assert settings.pubsub_push_certs_url == "https://www.googleapis.com/oauth2/v1/certs"
+
+
+@pytest.mark.parametrize("missing", PUSH)
+def test_one_of_audience_and_service_account_stops_the_start(missing: str) -> None:
+    (given,) = set(PUSH) - {missing}
+    assert problems({given: PUSH[given]}) == [f"{missing}: is not set; required with {given}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PUBSUB_PUSH_AUDIENCE", "a b"),
+        ("PUBSUB_PUSH_SERVICE_ACCOUNT", "pusher"),
+        ("PUBSUB_PUSH_SERVICE_ACCOUNT", "Pusher@acme-prod.iam.gserviceaccount.com"),
+        ("PUBSUB_PUSH_SERVICE_ACCOUNT", "serviceAccount:pusher@acme-prod.iam.gserviceaccount.com"),
+        ("PUBSUB_PUSH_SERVICE_ACCOUNT", f"{'p' * 120}@acme-prod"),
+        ("PUBSUB_PUSH_CERTS_URL", "http://www.googleapis.com/oauth2/v1/certs"),
+        ("PUBSUB_PUSH_CERTS_URL", "https://user@www.googleapis.com/oauth2/v1/certs"),
+        ("PUBSUB_PUSH_CERTS_URL", "https://www.googleapis.com/oauth2/v1/certs?alt=json"),
+        ("PUBSUB_PUSH_CERTS_URL", "/etc/certs.json"),
+    ],
+)
+def test_what_is_no_push_subscription_is_told(name: str, value: str) -> None:
+    (told,) = problems({**PUSH, name: value})
+    assert told.startswith(f"{name}: ")
+    assert "has another form" in told
 
 
 def test_networks_are_shown_as_they_are_set() -> None:

@@ -4,7 +4,7 @@ What the application asks of the world: Protocols only. Adapters match by shape;
 Each docstring is the promise that holds when the call returns; tests/contract holds every adapter to it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
@@ -266,6 +266,34 @@ class Verifier(Protocol):
 
     async def verify(self, token: str) -> Caller:
         """Raises Unauthenticated when the token is not good, KeysUnavailable when nobody can say now."""
+        ...
+
+
+class WebhookClaim(Struct, frozen=True, gc=False):
+    """What a webhook's headers say of it. Nothing is verified but that it is of now."""
+
+    id: bytes
+    timestamp: bytes
+    signatures: tuple[bytes, ...]
+
+
+class ReceivedWebhook(Struct, frozen=True, gc=False):
+    """A webhook whose signature is its source's; `id` is the same however often the source sends it."""
+
+    caller: Caller
+    source: str
+    id: str
+
+
+class WebhookVerifier(Protocol):
+    """Makes a Caller of a signed body, in two steps: what the headers show to be wrong needs no body."""
+
+    def claim(self, headers: Mapping[bytes, bytes]) -> WebhookClaim:
+        """Raises Unauthenticated when a header is not there, not understood, or of another time."""
+        ...
+
+    def verify(self, claim: WebhookClaim, body: bytes) -> ReceivedWebhook:
+        """`body` is as it was received. Raises Unauthenticated."""
         ...
 
 

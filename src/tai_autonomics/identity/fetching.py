@@ -1,4 +1,4 @@
-"""Fetches an identity provider's JWKS (RFC 7517): one GET, no redirect, bounded in time and size."""
+"""Fetches a provider's JWKS (RFC 7517) or Google's certificates: one GET, no redirect, bounded in time and size."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ FETCH_SECONDS_MAX: Final = 5.0
 
 @asynccontextmanager
 async def fetching(url: str) -> AsyncIterator[Fetch]:
-    """Fetches the set at `url`, by the machine's own trust (SSL_CERT_FILE) and proxies. Raises KeysUnavailable."""
+    """Fetches what is at `url`, by the machine's own trust (SSL_CERT_FILE) and proxies. Raises KeysUnavailable."""
     async with httpx.AsyncClient(timeout=FETCH_SECONDS_MAX, follow_redirects=False) as client:
 
         async def fetch() -> bytes:

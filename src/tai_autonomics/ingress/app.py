@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from typing import Any, Final
 
-from tai_autonomics.application.ports import Answered
+from tai_autonomics.application.ports import Answered, Verifier
 from tai_autonomics.errors import Draining, OutcomeUnknown, Overloaded, StoreUnavailable, TaiError
-from tai_autonomics.ingress.authentication import require_role, roles_of, token_of
+from tai_autonomics.ingress.authentication import brings_webhook, receive_webhook, require_role, roles_of, token_of
 from tai_autonomics.ingress.deadlines import Deadlines
 from tai_autonomics.ingress.decisions import tell_of
 from tai_autonomics.ingress.exchange import (
@@ -21,6 +21,7 @@ from tai_autonomics.ingress.exchange import (
     Exchange,
     Receive,
     Reply,
+    Route,
     TenantRates,
     TurnedAway,
     check_body_headers,
@@ -54,7 +55,7 @@ class Entrance:
         table = routes()
         self._door = door
         self._router = Router(table)
-        self._roles = {route.name: roles_of(route.name) for route in table}
+        self._callers = {route.name: (roles_of(route.name), _verifier_of(route, door)) for route in table}
         self._bodies = {
             "own": door.limits.body_bytes_max,
             "push": door.limits.push_body_bytes_max,
@@ -133,9 +134,13 @@ class Entrance:
         exchange.route = route.path
         if not route.never_waits:
             self._admit(exchange)
-        roles = self._roles[route.name]
+        roles, verifier = self._callers[route.name]
         if roles is not None:
-            exchange.caller = caller = await door.verifier.verify(token_of(exchange))
+            if door.webhooks is not None and "webhook" in route.credentials and brings_webhook(exchange):
+                most = self._bodies[route.body]
+                exchange.caller = caller = await receive_webhook(exchange, door.webhooks, body_bytes_max=most)
+            else:
+                exchange.caller = caller = await verifier.verify(token_of(exchange))
             require_role(caller, roles)
         if route.body != "none":
             check_body_headers(exchange, self._bodies[route.body])
@@ -168,6 +173,11 @@ class Entrance:
     def _next_id(self) -> str:
         self._ids += 1
         return f"{self._ids_from}-{self._ids:x}"
+
+
+def _verifier_of(route: Route, door: FrontDoor) -> Verifier:
+    """What verifies a bearer token there."""
+    return door.push_verifier if "google" in route.credentials and door.push_verifier else door.verifier
 
 
 def _stopped(exchange: Exchange) -> TaiError:

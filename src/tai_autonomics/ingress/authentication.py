@@ -1,7 +1,8 @@
 """
 Who is calling, and what that role may do.
 
-    Authorization: Bearer <token> --Verifier--> Caller, or 401
+    Authorization: Bearer <token> --the route's Verifier--> Caller, or 401
+    no Authorization, but webhook headers, where webhooks are taken --WebhookVerifier, body--> Caller, or 401
     Caller + route --ROLES--> allowed, or 403 role_forbidden
     Caller + tenant --> reached, or 403 tenant_forbidden: the same whether or not the tenant exists
 """
@@ -11,9 +12,9 @@ from string import ascii_letters, digits
 from types import MappingProxyType
 from typing import Final
 
-from tai_autonomics.application.ports import Caller
+from tai_autonomics.application.ports import Caller, WebhookVerifier
 from tai_autonomics.errors import Forbidden, Unauthenticated
-from tai_autonomics.ingress.exchange import Exchange
+from tai_autonomics.ingress.exchange import Exchange, check_body_headers
 
 ANY_TOKEN: Final = frozenset({"*"})
 """Whoever has a valid token, whatever its roles."""
@@ -68,6 +69,7 @@ ROLES: Final[Mapping[tuple[str, str], frozenset[str] | None]] = MappingProxyType
 )
 
 TOKEN_BYTES_MAX: Final = 16 * 1024
+WEBHOOK_HEADERS: Final = frozenset({b"webhook-id", b"webhook-timestamp", b"webhook-signature"})
 _TOKEN: Final = (ascii_letters + digits + "-._~+/=").encode("ascii")
 
 
@@ -90,6 +92,26 @@ def token_of(exchange: Exchange) -> str:
     return token.decode("ascii")
 
 
+def brings_webhook(exchange: Exchange) -> bool:
+    """Whether the request is to be judged as a webhook: a bearer token, where there is one, decides alone."""
+    headers = exchange.headers
+    return b"authorization" not in headers and not WEBHOOK_HEADERS.isdisjoint(headers)
+
+
+async def receive_webhook(exchange: Exchange, webhooks: WebhookVerifier, *, body_bytes_max: int) -> Caller:
+    """
+    Who sent it. The signature covers the body, which is therefore read here, before anything is made of it.
+
+    Raises Unauthenticated, and what reading a body raises.
+    """
+    claim = webhooks.claim(exchange.headers)
+    check_body_headers(exchange, body_bytes_max)
+    body = await exchange.body(body_bytes_max)
+    exchange.webhook = webhooks.verify(claim, body)
+    exchange.put_back(body)
+    return exchange.webhook.caller
+
+
 def require_role(caller: Caller, roles: frozenset[str]) -> None:
     """Raises Forbidden(role_forbidden)."""
     if roles != ANY_TOKEN and caller.roles.isdisjoint(roles):
@@ -106,4 +128,4 @@ def require_command(caller: Caller, route: str, command: str) -> None:
 def require_tenant(caller: Caller, tenant: str) -> None:
     """Raises Forbidden(tenant_forbidden)."""
     if not caller.reaches(tenant):
-        raise Forbidden("tenant_forbidden", "this token does not reach the tenant")
+        raise Forbidden("tenant_forbidden", "this credential does not reach the tenant")

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 from msgspec import Struct
 
-from tai_autonomics.application.ports import Caller
+from tai_autonomics.application.ports import Caller, ReceivedWebhook
 from tai_autonomics.errors import Malformed, Overloaded, TaiError
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -25,6 +25,9 @@ _SINGLE: Final = frozenset(
         b"content-type",
         b"idempotency-key",
         b"traceparent",
+        b"webhook-id",
+        b"webhook-signature",
+        b"webhook-timestamp",
         b"x-request-id",
     }
 )
@@ -99,6 +102,7 @@ class Exchange:
         "submitted",
         "tenant",
         "trace",
+        "webhook",
         "whole",
     )
 
@@ -127,6 +131,8 @@ class Exchange:
         """Whether a command is in the corridor's hands, so that only its answer says what became of it."""
         self.bytes_in = 0
         self.caller: Caller | None = None
+        self.webhook: ReceivedWebhook | None = None
+        """What the caller's signature covers, where it signed the body in place of bringing a token."""
         self.tenant = self.command_id = self.receipt = self.reason = ""
 
     async def body(self, bytes_max: int) -> bytes:
@@ -142,6 +148,14 @@ class Exchange:
         self.whole = True
         self.bytes_in = len(body)
         return body
+
+    def put_back(self, body: bytes) -> None:
+        """A body that was read early is there again, whole, for its room."""
+
+        async def receive() -> MutableMapping[str, Any]:
+            return {"type": "http.request", "body": body}
+
+        self.receive = receive
 
     async def _rest(self, first: bytes, bytes_max: int) -> bytes:
         chunks, size, more = [first], len(first), True
@@ -240,6 +254,7 @@ def trace_of(headers: dict[bytes, bytes]) -> str | None:
     return None if trace == b"0" * 32 or match[3] == b"0" * 16 else trace.decode("ascii")
 
 
+Credential = Literal["bearer", "google", "webhook"]
 Handler = Callable[[Exchange, Any], Awaitable[Reply]]
 
 
@@ -263,6 +278,8 @@ class Route(Struct, frozen=True, kw_only=True):
     """Whether it takes an Idempotency-Key."""
     body: Literal["none", "own", "push"] = "none"
     body_optional: bool = False
+    credentials: tuple[Credential, ...] = ("bearer",)
+    """What says who is calling, any one of them, where the route asks for roles."""
     writes: bool = False
     statuses: tuple[int, ...] = ()
     """Beside 200 and its refusals'."""

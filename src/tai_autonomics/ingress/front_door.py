@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from tai_autonomics.application.actions import ActionShown, State
 from tai_autonomics.application.corridor import Answer, Submission
-from tai_autonomics.application.ports import Caller, Clock, Entropy, Observer, Scrape, Verifier
+from tai_autonomics.application.ports import Caller, Clock, Entropy, Observer, Scrape, Verifier, WebhookVerifier
 from tai_autonomics.application.queries import (
     ActionsPage,
     CheckAnswer,
@@ -88,6 +88,10 @@ class FrontDoor(Struct, frozen=True, kw_only=True):
     corridor: Corridor
     queries: Queries
     verifier: Verifier
+    push_verifier: Verifier | None = None
+    """Takes Google's tokens of the push subscription too, on POST /pubsub; None where no subscription is known."""
+    webhooks: WebhookVerifier | None = None
+    """None where no source of signed webhooks is known."""
     quarantine: Callable[[Quarantined], Awaitable[bool]]
     """Durable when it answers True; False when the quarantine is full."""
     journal_clean: Callable[[], Awaitable[bool]]

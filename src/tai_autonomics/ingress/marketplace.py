@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from tai_autonomics.application.ports import ReceivedWebhook
 from tai_autonomics.domain.entitlement import (
     Cancel,
     ChangePlan,
@@ -118,6 +119,14 @@ def _members_of(body: MarketplaceCommand, action: str, form: Form) -> dict[str, 
     return members
 
 
+def _webhook_command_id(webhook: ReceivedWebhook, key: str | None) -> str:
+    """Raises Malformed for another key beside the webhook's own, which a sender repeats by itself."""
+    if key is not None and key != webhook.id:
+        detail = "the key of a webhook is its webhook-id: leave out any other"
+        raise Malformed("malformed_request", detail, pointer="/request_id")
+    return parsing.command_id("webhook", webhook.source, webhook.id)
+
+
 async def serve(exchange: Exchange, door: FrontDoor) -> Reply:
     """One command in, one receipt out."""
     raw = await exchange.body(door.limits.body_bytes_max)
@@ -130,7 +139,7 @@ async def serve(exchange: Exchange, door: FrontDoor) -> Reply:
         exchange,
         tenant=parsed.tenant,
         command=parsed.command,
-        id=own_command_id(exchange, door, key),
+        id=_webhook_command_id(exchange.webhook, key) if exchange.webhook else own_command_id(exchange, door, key),
         source="marketplace",
         asked=parsing.asked(members, DEFAULTS),
         parts=parsed.parts,

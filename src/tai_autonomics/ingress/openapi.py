@@ -9,7 +9,7 @@ import msgspec
 import orjson
 
 from tai_autonomics.ingress.authentication import ANY_TOKEN, roles_of
-from tai_autonomics.ingress.exchange import Route
+from tai_autonomics.ingress.exchange import Credential, Route
 from tai_autonomics.ingress.parsing import IDENTIFIER_PATTERN
 from tai_autonomics.ingress.replies import REASONS, Problem, SealedItem
 from tai_autonomics.ingress.signals import SignalTaken
@@ -34,6 +34,22 @@ WITH_TENANT: Final = (
 )
 WITH_BODY: Final = ("body_too_large", "unsupported_media_type", "missing_field")
 WHEN_WRITING: Final = ("conflict", "outcome_unknown")
+_CREDENTIALS: Final[Mapping[Credential, dict[str, str]]] = {
+    "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    "google": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "Google's OIDC token of the push subscription.",
+    },
+    "webhook": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "webhook-signature",
+        "description": "Standard Webhooks 1.0.0, version v1 (HMAC-SHA256), with webhook-id and webhook-timestamp."
+        " Where Authorization is sent too, it decides alone.",
+    },
+}
 _GENERATED_NAME: Final = b"BodyOf_Any_"
 _PATTERNS: Final[Mapping[str, dict[str, Any]]] = {
     "tenant": {"pattern": IDENTIFIER_PATTERN},
@@ -93,7 +109,7 @@ def document(routes: Sequence[Route], *, version: str) -> bytes:
             "paths": paths,
             "components": {
                 "schemas": schemas,
-                "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+                "securitySchemes": _CREDENTIALS,
             },
         }
     )
@@ -114,7 +130,7 @@ def _operation(route: Route, by_type: Mapping[Any, dict[str, Any]]) -> dict[str,
         "responses": _responses(route, by_type),
     }
     if roles is not None:
-        operation["security"] = [{"bearer": []}]
+        operation["security"] = [{credential: []} for credential in route.credentials]
         operation["x-roles"] = ["any"] if roles == ANY_TOKEN else sorted(roles)
     if route.takes:
         operation["requestBody"] = {

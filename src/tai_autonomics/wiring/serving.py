@@ -40,6 +40,7 @@ from tai_autonomics.wiring.house import House, house, telemetry
 from tai_autonomics.wiring.machine import SystemClock
 from tai_autonomics.wiring.memory import Settling
 from tai_autonomics.wiring.policies import PlansInForce
+from tai_autonomics.wiring.senders import Senders
 
 REQUESTS_SHARE: Final = 0.4
 """Of the time to drain. The corridor has its share after it, and the store what a last statement waits for a lock."""
@@ -137,7 +138,8 @@ async def _serve_house(
         log_lines_dropped=lambda: told.logs.dropped,
     )
     await health.probe()
-    door = front_door(settings, parts, told, verifying, health, drain)
+    senders = await Senders.open(settings, parts.clock, told)
+    door = front_door(settings, parts, told, verifying, health, drain, senders)
     background = _background(settings, parts, told, health, scraping, Redriving(door, parts.store), executor, actuators)
     try:
         await serve_http(
@@ -153,6 +155,7 @@ async def _serve_house(
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
+        await senders.aclose()
         await actuators.aclose()
 
 
@@ -163,13 +166,22 @@ def _left(settings: Settings, seconds: float) -> float:
 
 
 def front_door(
-    settings: Settings, parts: House, told: Telemetry, verifying: KeySource, health: Health, drain: Drain
+    settings: Settings,
+    parts: House,
+    told: Telemetry,
+    verifying: KeySource,
+    health: Health,
+    drain: Drain,
+    senders: Senders,
 ) -> FrontDoor:
     """Everything that a request can reach."""
+    verifier = TokenVerifier(verifying, issuance(settings), parts.clock)
     return FrontDoor(
         corridor=parts.corridor,
         queries=parts.queries,
-        verifier=TokenVerifier(verifying, issuance(settings), parts.clock),
+        verifier=verifier,
+        push_verifier=senders.pushing(verifier),
+        webhooks=senders.webhooks,
         quarantine=parts.store.quarantine,
         journal_clean=parts.store.journal_clean,
         note_erased=_noting(settings.backups_dir, told),

@@ -12,7 +12,7 @@ from msgspec.structs import asdict
 from tai_autonomics.application.actions import ActionShown, ActionView, GovernorView, Happened, State
 from tai_autonomics.application.codec import events_to_json
 from tai_autonomics.application.corridor import Answer, Submission
-from tai_autonomics.application.ports import Answered, Caller
+from tai_autonomics.application.ports import Answered, Caller, Verifier
 from tai_autonomics.application.queries import (
     ActionsPage,
     AsOf,
@@ -41,6 +41,7 @@ from tai_autonomics.domain.identifiers import ActionId
 from tai_autonomics.domain.moments import Moment
 from tai_autonomics.domain.tenant import Check, CheckResult, Command, Event, Limit, name_of
 from tai_autonomics.errors import IdempotencyKeyReused, Unauthenticated
+from tai_autonomics.identity.webhooks import Sender, SignedWebhooks
 from tai_autonomics.ingress.app import build
 from tai_autonomics.ingress.front_door import Drain, FrontDoor, Limits
 from tai_autonomics.ledger.commitment import commit
@@ -325,7 +326,9 @@ class Response:
 class House:
     """The front door and everything behind it."""
 
-    def __init__(self, **limits: Any) -> None:
+    def __init__(
+        self, webhooks: Mapping[str, Sender] | None = None, push_verifier: Verifier | None = None, **limits: Any
+    ) -> None:
         self.corridor = MemoryCorridor()
         self.queries = MemoryQueries(self.corridor)
         self.ear, self.clock, self.drain = Ear(), FixedClock(), Drain()
@@ -339,6 +342,8 @@ class House:
             corridor=self.corridor,
             queries=self.queries,
             verifier=TokenTable(),
+            push_verifier=push_verifier,
+            webhooks=webhooks and SignedWebhooks(webhooks, self.clock, tolerance_seconds=300),
             quarantine=self._quarantine,
             journal_clean=self._journal_clean,
             note_erased=self._note_erased,

@@ -1,9 +1,12 @@
 """The role table, walked both ways, and what is a credential."""
 
 import pytest
-from tests.unit.ingress.front import POLICY, VERIFY, House, envelope
+from tests.unit.ingress.front import POLICY, TOKENS, VERIFY, House, TokenTable, envelope
 
+from tai_autonomics.application.ports import Caller
+from tai_autonomics.errors import KeysUnavailable
 from tai_autonomics.ingress.authentication import ANY_TOKEN, MARKETPLACE, ROLES, roles_of
+from tai_autonomics.ingress.exchange import Route
 from tai_autonomics.ingress.marketplace import FORMS
 from tai_autonomics.ingress.routes import routes
 
@@ -110,3 +113,41 @@ def test_the_scheme_is_read_in_any_case() -> None:
 def test_a_credential_given_twice_is_refused() -> None:
     response = House().post("/marketplace", VERIFY, pairs=((b"authorization", b"Bearer admin"),))
     assert (response.status, response.reason) == (400, "malformed_request")
+
+
+class PushTokens(TokenTable):
+    """Knows one token more than the others, as long as its keys can be had."""
+
+    async def verify(self, token: str) -> Caller:
+        if token == "away":
+            raise KeysUnavailable("Google's certificates cannot be had now")
+        if token == "google":
+            return Caller("pusher@acme-prod.iam.gserviceaccount.com", frozenset({"integration"}), None)
+        return await super().verify(token)
+
+
+@pytest.mark.parametrize("route", routes(), ids=lambda route: route.name)
+def test_googles_token_is_good_for_a_push_and_nothing_else(route: Route) -> None:
+    house = House(push_verifier=PushTokens())
+    path = route.path
+    for name, value in {**PATHS, "{action}": "act_1"}.items():
+        path = path.replace(name, value)
+    response = house.call(route.method, path, BODIES.get(route.path, VERIFY), token="google")
+    if route.name == "POST /pubsub":
+        assert (response.status, house.corridor.submissions[0].by) == (200, "pusher@acme-prod.iam.gserviceaccount.com")
+    elif roles_of(route.name) is not None:
+        assert (response.status, response.reason) == (401, "signature_invalid")
+        assert house.corridor.submissions == []
+
+
+def test_own_tokens_are_good_for_a_push_beside_googles() -> None:
+    house = House(push_verifier=PushTokens())
+    for role in EVERY_ROLE:
+        expected = 200 if TOKENS[role].roles & {"integration", "admin"} else 403
+        assert house.post("/pubsub", envelope(VERIFY), token=role).status == expected
+    assert House().post("/pubsub", envelope(VERIFY), token="google").status == 401
+
+
+def test_a_push_is_not_acknowledged_while_its_keys_cannot_be_had() -> None:
+    response = House(push_verifier=PushTokens()).post("/pubsub", envelope(VERIFY), token="away")
+    assert (response.status, response.reason, response.headers["retry-after"]) == (503, "keys_unavailable", "1")

@@ -148,7 +148,7 @@ def test_a_tenant_out_of_reach_is_the_same_answer_whether_it_exists_or_not() -> 
     house = with_receipts(1)
     answers = [house.get(f"/v1/tenants/{tenant}", token="other") for tenant in ("acme", "nobody-has-this")]
     assert [answer.status for answer in answers] == [403, 403]
-    assert {answer.json["detail"] for answer in answers} == {"this token does not reach the tenant"}
+    assert {answer.json["detail"] for answer in answers} == {"this credential does not reach the tenant"}
 
 
 def test_a_plans_file_is_shown_as_it_was_read() -> None:

@@ -1,0 +1,66 @@
+"""Those who send without a token of ours: Google's push subscription, and sources of signed webhooks."""
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Final
+
+from tai_autonomics.application.ports import Clock, Observer, Verifier, WebhookVerifier
+from tai_autonomics.errors import InvalidSetting
+from tai_autonomics.identity.webhooks import Sender, SignedWebhooks
+from tai_autonomics.settings import Settings
+
+NO_LIBRARY: Final = "PUBSUB_PUSH_AUDIENCE: google-auth is not installed ({why}): pip install 'tai-autonomics[gcp]'"
+
+
+class Senders:
+    """What verifies them, each None where it is not configured. Close it with `aclose`."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self.webhooks = _webhooks(settings, clock)
+        self._push: Callable[[Verifier], Verifier] | None = None
+        self._opened = AsyncExitStack()
+
+    @classmethod
+    async def open(cls, settings: Settings, clock: Clock, observer: Observer) -> "Senders":
+        """Waits for nobody: Google's certificates are fetched beside. Raises InvalidSetting without the library."""
+        senders = cls(settings, clock)
+        audience, account = settings.pubsub_push_audience, settings.pubsub_push_service_account
+        if audience is not None and account is not None:
+            await senders._open_push(settings, audience, account, clock, observer)
+        return senders
+
+    async def _open_push(
+        self, settings: Settings, audience: str, service_account: str, clock: Clock, observer: Observer
+    ) -> None:
+        # Imported only where it is named: the library takes a fifth of a second, the client a tenth.
+        try:
+            from tai_autonomics.identity.push_tokens import PushTokenVerifier, Subscription
+        except ModuleNotFoundError as error:
+            raise InvalidSetting(NO_LIBRARY.format(why=error)) from error
+        from tai_autonomics.identity.fetching import fetching
+        from tai_autonomics.identity.push_keys import GoogleCertificates
+
+        subscription = Subscription(
+            audience=audience, service_account=service_account, leeway_seconds=settings.jwt_leeway_seconds
+        )
+        fetch = await self._opened.enter_async_context(fetching(settings.pubsub_push_certs_url))
+        certificates = GoogleCertificates(fetch, clock, observer)
+        self._opened.push_async_callback(certificates.aclose)
+        certificates.refresh()
+        self._push = lambda own: PushTokenVerifier(own, certificates.find, subscription, clock)
+
+    def pushing(self, own: Verifier) -> Verifier | None:
+        """Verifies what POST /pubsub takes; `own` the tokens that are not Google's."""
+        return None if self._push is None else self._push(own)
+
+    async def aclose(self) -> None:
+        await self._opened.aclose()
+
+
+def _webhooks(settings: Settings, clock: Clock) -> WebhookVerifier | None:
+    secrets, tenants = settings.marketplace_webhook_secrets, settings.marketplace_webhook_tenants
+    if secrets is None:
+        return None
+    reached = {} if tenants is None else tenants.sources
+    senders = {source: Sender(known, reached.get(source)) for source, known in secrets.sources.items()}
+    return SignedWebhooks(senders, clock, tolerance_seconds=settings.marketplace_webhook_tolerance_seconds)
