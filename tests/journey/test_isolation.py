@@ -83,7 +83,7 @@ def roles_of(route: str) -> set[str]:
 
 def test_each_route_of_the_page_is_tried_here() -> None:
     assert {route for route in ROUTES if route.startswith("POST ")} == BODIES.keys()
-    assert len(OF_A_TENANT) == 14
+    assert len(OF_A_TENANT) == 16
 
 
 @pytest.mark.parametrize("route", ROUTES)

@@ -172,11 +172,11 @@ async def test_sessions_that_an_operator_ends_are_replaced(
 async def test_more_work_than_connections_waits_and_then_is_unavailable(
     cluster: Cluster, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "WAIT_SECONDS_MAX", 0.2)
-    monkeypatch.setattr(connections, "WORK_SECONDS_MAX", 1.0)
+    monkeypatch.setattr(connections, "WAIT_SECONDS_MAX", 0.5)
+    monkeypatch.setattr(connections, "WORK_SECONDS_MAX", 2.0)
     async with Proxy(cluster.port) as proxy:
         store = await PostgresStore.open(cluster.url(database, port=proxy.port), connections_max=2)
-        await asyncio.gather(*(store.read("acme") for _ in range(9)))
+        await asyncio.gather(*(store.read("acme") for _ in range(5)))
         proxy.arm("up", 1, "hold")
         first = [asyncio.create_task(store.read("acme")) for _ in range(2)]
         await proxy.struck.wait()

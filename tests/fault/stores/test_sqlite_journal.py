@@ -155,6 +155,45 @@ async def test_the_journal_is_started_over_under_load(tmp_path: Path, monkeypatc
     await store.aclose()
 
 
+async def test_commits_wait_for_a_journal_that_is_moved_far_too_slowly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "ROWS_MAX", 10)
+    monkeypatch.setattr(checkpoints, "BEHIND_SECONDS_MAX", 60)
+    released, moved = threading.Event(), checkpoints._passive
+
+    def held_up(connection: sqlite3.Connection) -> bool:
+        if threading.current_thread().name == "tai-sqlite-checkpoints":
+            released.wait()
+        return moved(connection)
+
+    monkeypatch.setattr(checkpoints, "_passive", held_up)
+    store, head, sent = await SQLiteStore.open(str(tmp_path / "tai.db")), None, 0
+    try:
+        # The first one may still be moved by the writer itself, as the store has just been opened.
+        for _ in range(checkpoints.BEHIND_MAX + 1):
+            made = receipts_after(head, 10)
+            sending = asyncio.create_task(send(store, append("acme", made, head)))
+            head, sent = made[-1], sent + 10
+            done, _ = await asyncio.wait({sending}, timeout=1)
+            if not done:
+                break
+        assert not sending.done(), "no commit waited"
+    finally:
+        released.set()
+    assert await sending == (Appended(),)
+    await verify(store, "acme", receipts=sent)
+    await store.aclose()
+
+
+def receipts_after(head: Receipt | None, count: int) -> list[Receipt]:
+    made: list[Receipt] = []
+    for _ in range(count):
+        head = receipt("acme", head)
+        made.append(head)
+    return made
+
+
 async def test_what_was_moved_beside_the_writer_is_durable_before_the_writer_moves_the_rest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,6 +31,12 @@ ROWS_MAX: Final = 8_192
 NICENESS: Final = 10
 """Added to this thread's: where cores are few, moving pages gives way to deciding and writing."""
 
+BEHIND_MAX: Final = 4
+"""Of ROWS_MAX: where others use the cores so that this thread does not come that far, each commit waits for it."""
+
+BEHIND_SECONDS_MAX: Final = 1.0
+"""How long one commit waits: the disk may also be what is slow."""
+
 RETRY_SECONDS: Final = 1.0
 """How long the journal may hold what was erased before the next try to truncate it."""
 
@@ -58,20 +64,24 @@ class Checkpoints:
         self._is_due = False
         self._holds_erased = True  # what another process left there is unknown
         self._wake = threading.Event()
+        self._most_is_moved = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="tai-sqlite-checkpoints", daemon=True)
         self._thread.start()
         self._wake.set()
 
     def wrote(self, rows: int, erased: bool) -> None:
-        """Called in the writer's thread after each commit."""
+        """Called in the writer's thread after each commit; waits where the journal grows faster than it is moved."""
         self._rows += rows
         if erased:
             self._holds_erased = True
-        if self._rows >= ROWS_MAX:
+        if self._rows >= ROWS_MAX and not self._is_due:
             self._is_due = True
+            self._most_is_moved.clear()
         if erased or self._is_due:
             self._wake.set()
+        if self._rows >= ROWS_MAX * BEHIND_MAX:
+            self._most_is_moved.wait(BEHIND_SECONDS_MAX)
 
     def truncate(self) -> bool:
         """In the writer's thread: whether the journal holds nothing that was erased; tries to make it so."""
@@ -108,9 +118,10 @@ class Checkpoints:
         connection = self._connect()
         try:
             _passive(connection)
+            os.fsync(self._file)
         finally:
             connection.close()
-        os.fsync(self._file)
+            self._most_is_moved.set()
 
     def _finish(self) -> None:
         """In the writer's thread."""
