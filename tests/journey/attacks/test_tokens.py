@@ -224,7 +224,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 def refused(client: httpx.Client, bearer: str) -> str:
-    """The reason, the same for whoever writes and whoever reads what is there or is not; each a 401 with a challenge."""
+    """The reason, the same for whoever writes and whoever reads what is there or is not; each a 401."""
     headers = {"Authorization": f"Bearer {bearer}"}
     answers = (
         client.post("/marketplace", json=GRANT, headers=headers),
