@@ -21,6 +21,7 @@ BENCHMARKS: Final = {
     "P11": "instances:measure_instances",
     "P12": "replay:measure_replay",
     "SIGNALS": "signals:measure_signals",
+    "FLOOD": "flood:measure_flood",
     "STORES": "stores:measure_stores",
     "SIMULATION": "ladder:measure_simulation",
     "MOVE": "move:measure_move",

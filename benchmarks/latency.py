@@ -25,7 +25,7 @@ def measure_latencies(size: Size) -> None:
     """P3 and P4, from the same runs."""
     with TemporaryDirectory() as made:
         tenants = evenly(Path(made), TENANTS)
-        rate = _peak(tenants, size) / 2
+        rate = half_peak(tenants, size)
         say(f"  half of the peak is {rate:,.0f} requests/s")
         seconds = size.seconds * SECONDS_FACTOR
         rounds: dict[str, list[Observed | Commits]] = interleave(
@@ -56,10 +56,11 @@ def measure_latencies(size: Size) -> None:
     record("P4", health, notes={**notes, "health_per_second": HEALTH_PER_SECOND}, short=size.short)
 
 
-def _peak(tenants: TenantsFile, size: Size) -> float:
+def half_peak(tenants: TenantsFile, size: Size) -> float:
+    """Half of what P1's load gets out of the service now, in requests/s."""
     with service() as server:
         prime(server, tenants)
-        return measured(server, tenants, size, order_load).load.per_second
+        return measured(server, tenants, size, order_load).load.per_second / 2
 
 
 def _observe(tenants: TenantsFile, rate: float, seconds: int, size: Size) -> Observed:

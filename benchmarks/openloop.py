@@ -93,11 +93,13 @@ class Stream:
     def __init__(self, requests: Iterator[bytes], *, rate: float, seconds: float, connections: int, port: int) -> None:
         self.requests, self.interval, self.count = requests, 1 / rate, int(rate * seconds)
         self.sent = 0
-        self.idle = deque(_connect(port) for _ in range(connections))
+        self.idle = deque(connect(port) for _ in range(connections))
         self.scheduled_at: dict[int, float] = {}
         self.partial: dict[int, bytearray] = {}
         self.latencies, self.late = array("d"), array("d")
         self.errors = 0
+        self.renewed: list[socket.socket] = []
+        """Connections in place of those that an answer closed, for `drive` to watch."""
 
     @property
     def done(self) -> bool:
@@ -126,10 +128,19 @@ class Stream:
         self.partial.pop(number, None)
         self.latencies.append(perf_counter() - self.scheduled_at.pop(number))
         self.errors += not self.is_good(reply)
-        self.idle.append(connection)
+        self.idle.append(self.after(reply, connection))
+
+    def after(self, reply: bytes, connection: socket.socket) -> socket.socket:
+        """The connection that the next request can take."""
+        return connection
 
     def is_good(self, reply: bytes) -> bool:
         return reply.startswith(b"HTTP/1.1 200")
+
+    def close(self) -> None:
+        """Every connection that is idle: all of them, once all is answered."""
+        while self.idle:
+            self.idle.popleft().close()
 
     def observed(self, elapsed: float) -> Latencies:
         latencies, late = sorted(self.latencies), sorted(self.late)
@@ -165,6 +176,10 @@ def drive(streams: list[Stream], seconds: float, *, rest_seconds: float = 0.0) -
         for number, _ in waiting.poll(rest_seconds):
             stream, connection = owner[number]
             stream.receive(connection)
+            while stream.renewed:
+                fresh = stream.renewed.pop()
+                owner[fresh.fileno()] = (stream, fresh)
+                waiting.register(fresh.fileno(), select.EPOLLIN)
         now = perf_counter()
     return now - start
 
@@ -202,7 +217,7 @@ def _complete(reply: bytes) -> bool:
     return len(reply) >= head_ends + 4 + length
 
 
-def _connect(port: int) -> socket.socket:
+def connect(port: int) -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", port), timeout=10)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.setblocking(False)

@@ -176,6 +176,14 @@ GOALS: Final = (
         )
         for each in ("1 tenant a message", "10 tenants a message", "100 tenants a message")
     ),
+    Goal(
+        "FLOOD",
+        "p99 of `GET /health` under 2,000 bad requests/s beside half of P1's peak",
+        "",
+        "under 5 ms, as P4",
+        "health p99, flood",
+        lambda figure: figure < 5,
+    ),
 )
 
 

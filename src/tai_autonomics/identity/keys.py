@@ -36,6 +36,15 @@ TOKEN_FILE: Final = "admin.token"  # noqa: S105 (a file's name)
 KEYS_MAX: Final = 100
 KEY_FILE_BYTES_MAX: Final = 1024 * 1024
 RSA_BITS_MIN: Final = 2048
+_ED25519_PRIME: Final = 2**255 - 19
+_SMALL_ORDER: Final = frozenset(
+    {
+        *(0, 1, _ED25519_PRIME - 1),
+        0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826,
+        0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7,
+    }
+)
+"""The y of the Ed25519 points whose order divides 8: under such a key anybody can sign."""
 
 _MEMBERS: Final = {"OKP": ("kty", "crv", "x"), "EC": ("kty", "crv", "x", "y"), "RSA": ("kty", "n", "e")}
 _ALGORITHMS: Final = {"OKP": "EdDSA", "EC": "ES256", "RSA": "RS256"}
@@ -278,6 +287,8 @@ def _named(key: object, kid: object = None) -> PyJWK:
 
 def _described(key: object) -> tuple[dict[str, Any], str]:
     match key:
+        case ed25519.Ed25519PublicKey() if _is_of_small_order(key):
+            raise _Refused("is a point of small order, under which anybody can sign")
         case ed25519.Ed25519PublicKey() | ed25519.Ed25519PrivateKey():
             return OKPAlgorithm.to_jwk(key, as_dict=True), "EdDSA"
         case ec.EllipticCurvePublicKey(curve=ec.SECP256R1()) | ec.EllipticCurvePrivateKey(curve=ec.SECP256R1()):
@@ -288,6 +299,12 @@ def _described(key: object) -> tuple[dict[str, Any], str]:
             return RSAAlgorithm.to_jwk(key, as_dict=True), "RS256"
         case _:
             raise _Refused("is of another type or curve; allowed: Ed25519, P-256, RSA")
+
+
+def _is_of_small_order(key: ed25519.Ed25519PublicKey) -> bool:
+    """Whatever its sign, and also where its y is not canonical."""
+    y = int.from_bytes(key.public_bytes_raw(), "little") & ~(1 << 255)
+    return y % _ED25519_PRIME in _SMALL_ORDER
 
 
 def _thumbprint(jwk: Mapping[str, Any]) -> str:

@@ -172,6 +172,8 @@ class Connection(asyncio.Protocol):
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._newest: Turn | None = None
+        self._begun: Turn | None = None
+        """The application has it; requests that came after it wait in the pipeline."""
         self._pipeline: deque[Turn] = deque()
         self._reading = True
         self._draining = False
@@ -195,8 +197,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.connections.discard(self)
-        if self._newest is not None:
-            for turn in (self._newest, *self._pipeline):
+        if self._begun is not None:
+            for turn in (self._begun, *self._pipeline):
                 turn.gone = True
                 turn.wake()
         self.resume_writing()
@@ -302,6 +304,7 @@ class Connection(asyncio.Protocol):
     def _begin(self, turn: Turn) -> None:
         # The application bounds how long it takes, the body's arrival included.
         self._until = inf
+        self._begun = turn
         task = self._loop.create_task(self._app(turn.scope, turn.receive, turn.send))
         self._server.tasks.add(task)
         task.add_done_callback(turn.ended)
@@ -430,13 +433,23 @@ class Connection(asyncio.Protocol):
         raise ValueError(reason)
 
     def _refuse(self, reason: str) -> None:
-        """Answer what never became a request, unless an answer to an earlier one is under way, and hang up."""
+        """
+        Answer what never became a request, or never a whole one, and hang up.
+
+        Nothing is said where an answer to an earlier request is under way, nor after the answer to this one: nobody
+        could tell whose it is.
+        """
         if self._transport.is_closing():
             return
-        if self._answering():
+        turn = self._newest
+        if turn is None or (turn.answered and turn.whole):
+            self._hang_up(reason)
+        elif turn.answered or turn.whole or self._pipeline:
             self._transport.close()
         else:
             self._hang_up(reason)
+            turn.gone = True
+            turn.wake()
 
     def _hang_up(self, reason: str) -> None:
         request_id = f"refused-{next(self._refusals):x}"

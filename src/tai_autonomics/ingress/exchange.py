@@ -23,8 +23,10 @@ _SINGLE: Final = frozenset(
         b"content-encoding",
         b"content-length",
         b"content-type",
+        b"host",
         b"idempotency-key",
         b"traceparent",
+        b"transfer-encoding",
         b"webhook-id",
         b"webhook-signature",
         b"webhook-timestamp",
@@ -211,7 +213,10 @@ def too_large(bytes_max: int) -> TurnedAway:
 
 
 def check_headers(exchange: Exchange, pairs: list[tuple[bytes, bytes]]) -> None:
-    """Refuse a header that two readers would take differently: one that must be single, given twice."""
+    """Refuse what two readers would take differently: a single header given twice, a coding that is not undone here."""
+    coding = exchange.headers.get(b"transfer-encoding")
+    if coding is not None and coding.strip().lower() != b"chunked":
+        raise Malformed("malformed_request", "Transfer-Encoding is chunked, and nothing else")
     if len(pairs) == len(exchange.headers):
         return
     seen: set[bytes] = set()

@@ -111,9 +111,48 @@ def test_trailers_and_chunk_extensions_that_do_not_end_are_cut(run: Run, endless
     async def scenario(server: Running) -> None:
         with suppress(ConnectionError):
             head = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"
-            assert await server.say(head, endless, *[b"y" * 100_000] * 20) == b""
+            answer = await server.say(head, endless, *[b"y" * 100_000] * 20)
+            assert answer == b"" or answer.startswith(b"HTTP/1.1 431 ")
 
     run(scenario, app=Told())
+
+
+@pytest.mark.parametrize("broken", [b"zz\r\n", b"3\nabc\n0\n\n", b"3\r\nabc\r\n0\r\ncontent-length: 1\r\n\r\n"])
+def test_a_chunked_body_that_breaks_off_is_a_400_and_its_application_hears_no_more(run: Run, broken: bytes) -> None:
+    async def scenario(server: Running) -> None:
+        answer = await server.say(b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n", broken)
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert answer.count(b"HTTP/1.1 ") == 1
+        await app.gone.wait()
+        assert app.bodies == []
+
+    app = Told()
+    run(scenario, app=app)
+
+
+def test_a_body_that_breaks_off_after_its_answer_is_not_answered_again(run: Run) -> None:
+    async def scenario(server: Running) -> None:
+        reader, writer = await server.connect()
+        writer.write(b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        writer.write(b"zz\r\n")
+        assert await reader.read() == b""
+        writer.close()
+
+    async def hasty(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        await reply(send, b"")
+
+    run(scenario, app=hasty)
+
+
+def test_a_pipelined_body_that_breaks_off_is_not_answered_in_place_of_the_one_before_it(run: Run) -> None:
+    async def scenario(server: Running) -> None:
+        first = b"GET /wait HTTP/1.1\r\n\r\n"
+        assert await server.say(first, b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n") == b""
+        await app.gone.wait()
+
+    app = Told()
+    run(scenario, app=app)
 
 
 def test_a_long_body_waits_for_an_application_that_does_not_read(run: Run) -> None:
