@@ -1,0 +1,42 @@
+"""
+Every environment variable that this program reads: typed, with its unit, its default and its bound.
+
+A value is looked for in this order; an empty one is unset, and the first that is set wins:
+
+    command line > environment > NAME_FILE (secrets alone) > .env (dev alone) > dev default > default
+
+    forms, signing, stores   what a value may look like
+    places, bounds, table    the variables
+    reading                  where a value comes from
+    checking                 is it right, and do they agree?
+    loading                  the settings in force
+    showing                  what an operator sees of them
+"""
+
+from tai_autonomics.settings.forms import Address, Form, Networks, Setting
+from tai_autonomics.settings.loading import Loaded, Settings, firestore_place
+from tai_autonomics.settings.reading import FILE_BYTES_MAX, OUR_PREFIX
+from tai_autonomics.settings.showing import Shown, shown
+from tai_autonomics.settings.signing import SigningSecrets
+from tai_autonomics.settings.stores import FIRESTORE, FIRESTORE_COLLECTIONS, IN_MEMORY, POSTGRESQL
+from tai_autonomics.settings.table import TABLE
+
+__all__ = [
+    "FILE_BYTES_MAX",
+    "FIRESTORE",
+    "FIRESTORE_COLLECTIONS",
+    "IN_MEMORY",
+    "OUR_PREFIX",
+    "POSTGRESQL",
+    "TABLE",
+    "Address",
+    "Form",
+    "Loaded",
+    "Networks",
+    "Setting",
+    "Settings",
+    "Shown",
+    "SigningSecrets",
+    "firestore_place",
+    "shown",
+]

@@ -1,0 +1,61 @@
+"""The settings in force: read from every layer, understood, and in agreement with each other."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from tai_autonomics.errors import InvalidSetting
+from tai_autonomics.settings.bounds import Bounds
+from tai_autonomics.settings.checking import disagreements, missing_to_serve, parse
+from tai_autonomics.settings.reading import find, read_dotenv, unread
+from tai_autonomics.settings.stores import firestore_named
+from tai_autonomics.settings.table import TABLE
+
+
+class Settings(Bounds, frozen=True, kw_only=True):
+    """What is in force."""
+
+    @classmethod
+    def load(
+        cls,
+        environ: Mapping[str, str],
+        *,
+        dev: bool = False,
+        dotenv: Path | None = None,
+        overrides: Mapping[str, str] | None = None,
+        serving: bool = False,
+    ) -> "Loaded":
+        """
+        The settings in force; `dotenv` is read in dev alone and need not exist, `overrides` are the command line's.
+
+        `serving` asks for what a service needs besides: where others reach it, nothing is made up. Raises
+        InvalidSetting that names every wrong variable, with its problem and the allowed form.
+        """
+        written = read_dotenv(dotenv) if dev and dotenv is not None else {}
+        layers = {"command line": overrides or {}, "environment": environ, ".env": written}
+        found = {field: find(setting, layers, dev=dev) for field, setting in TABLE.items()}
+        values, problems = parse(found)
+        problems += disagreements(values, found, dev=dev)
+        if serving:
+            problems += missing_to_serve(values, found, on_cloud_run=bool(environ.get("K_SERVICE")))
+        if problems:
+            raise InvalidSetting("\n".join(problems))
+        sources = {TABLE[field].name: one.source for field, one in found.items()}
+        return Loaded(cls(**values), sources, unread({*environ, *written}))  # type: ignore[arg-type]
+
+
+class Loaded(Struct, frozen=True):
+    """Settings, where each variable's value came from, and what an operator should hear of."""
+
+    settings: Settings
+    sources: dict[str, str]
+    warnings: tuple[str, ...]
+
+
+def firestore_place(settings: Settings) -> tuple[str, str]:
+    """The project and the database of a Firestore STORE_URL, with what it leaves out filled in."""
+    project, database = firestore_named(settings.store_url)
+    project = project or settings.gcp_project_id
+    assert project is not None, "load refuses a URL without a project where there is none"
+    return project, database or settings.firestore_database or "(default)"
