@@ -6,6 +6,7 @@ A value is looked for in this order; an empty one is unset, and the first that i
     command line > environment > NAME_FILE (secrets alone) > .env (dev alone) > dev default > default
 
     forms, signing, stores   what a value may look like
+    masking                  and what of it may be seen
     places, bounds, table    the variables
     reading                  where a value comes from
     checking                 is it right, and do they agree?

@@ -33,8 +33,8 @@ def parse(found: Mapping[str, Found]) -> tuple[dict[str, object], list[str]]:
 
 
 def _quoted(text: str, setting: Setting) -> str:
-    """A key pasted in place of its path is long, or JSON, or PEM: it must not reach a log."""
-    pasted = len(text) > QUOTED_CHARACTERS_MAX or "{" in text or "BEGIN" in text
+    """What was pasted into the wrong place must not reach a log: a key is long, or JSON, or PEM; a URL has a user."""
+    pasted = len(text) > QUOTED_CHARACTERS_MAX or any(mark in text for mark in ("{", "BEGIN", "@", "whsec_"))
     return "the value" if setting.secret or pasted else repr(text)
 
 

@@ -8,13 +8,18 @@ from msgspec import Struct
 from tai_autonomics.errors import InvalidSetting
 from tai_autonomics.settings.bounds import Bounds
 from tai_autonomics.settings.checking import disagreements, missing_to_serve, parse
+from tai_autonomics.settings.masking import masked
 from tai_autonomics.settings.reading import find, read_dotenv, unread
 from tai_autonomics.settings.stores import firestore_named
 from tai_autonomics.settings.table import TABLE
 
 
 class Settings(Bounds, frozen=True, kw_only=True):
-    """What is in force."""
+    """What is in force. Its text has the secrets masked."""
+
+    def __repr__(self) -> str:
+        fields = (f"{field}={masked(getattr(self, field), setting)}" for field, setting in TABLE.items())
+        return f"Settings({', '.join(fields)})"
 
     @classmethod
     def load(

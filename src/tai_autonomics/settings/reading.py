@@ -18,11 +18,14 @@ FILE_BYTES_MAX: Final = 64 * 1024
 
 
 class Found(Struct, frozen=True):
-    """A value before it is understood; `problem` says why there is none."""
+    """A value before it is understood; `problem` says why there is none. It may be a secret, so it has no text."""
 
     text: str | None
     source: str
     problem: str = ""
+
+    def __repr__(self) -> str:
+        return f"Found(source={self.source!r}, problem={self.problem!r})"
 
 
 def find(setting: Setting, layers: Mapping[str, Mapping[str, str]], *, dev: bool) -> Found:
