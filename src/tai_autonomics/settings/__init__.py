@@ -5,9 +5,12 @@ A value is looked for in this order; an empty one is unset, and the first that i
 
     command line > environment > NAME_FILE (secrets alone) > .env (dev alone) > dev default > default
 
+A secret's value may also be a reference, gsm://…, to what Secret Manager keeps.
+
     forms, signing, stores   what a value may look like
     masking                  and what of it may be seen
     places, bounds, table    the variables
+    references               a secret that rests elsewhere
     reading                  where a value comes from
     checking                 is it right, and do they agree?
     loading                  the settings in force
@@ -17,6 +20,7 @@ A value is looked for in this order; an empty one is unset, and the first that i
 from tai_autonomics.settings.forms import Address, Form, Networks, Setting
 from tai_autonomics.settings.loading import Loaded, Settings, firestore_place
 from tai_autonomics.settings.reading import FILE_BYTES_MAX, OUR_PREFIX
+from tai_autonomics.settings.references import Fetch, Fetched
 from tai_autonomics.settings.showing import Shown, shown
 from tai_autonomics.settings.signing import SigningSecrets
 from tai_autonomics.settings.stores import FIRESTORE, FIRESTORE_COLLECTIONS, IN_MEMORY, POSTGRESQL
@@ -31,6 +35,8 @@ __all__ = [
     "POSTGRESQL",
     "TABLE",
     "Address",
+    "Fetch",
+    "Fetched",
     "Form",
     "Loaded",
     "Networks",

@@ -10,6 +10,7 @@ from tai_autonomics.settings.bounds import Bounds
 from tai_autonomics.settings.checking import disagreements, missing_to_serve, parse
 from tai_autonomics.settings.masking import masked
 from tai_autonomics.settings.reading import find, read_dotenv, unread
+from tai_autonomics.settings.references import Fetch
 from tai_autonomics.settings.stores import firestore_named
 from tai_autonomics.settings.table import TABLE
 
@@ -30,16 +31,18 @@ class Settings(Bounds, frozen=True, kw_only=True):
         dotenv: Path | None = None,
         overrides: Mapping[str, str] | None = None,
         serving: bool = False,
+        fetch: Fetch | None = None,
     ) -> "Loaded":
         """
         The settings in force; `dotenv` is read in dev alone and need not exist, `overrides` are the command line's.
 
-        `serving` asks for what a service needs besides: where others reach it, nothing is made up. Raises
-        InvalidSetting that names every wrong variable, with its problem and the allowed form.
+        `serving` asks for what a service needs besides: where others reach it, nothing is made up. `fetch` reads a
+        secret that is in Secret Manager; without it, such a one cannot be used. Raises InvalidSetting that names every
+        wrong variable, with its problem and the allowed form.
         """
         written = read_dotenv(dotenv) if dev and dotenv is not None else {}
         layers = {"command line": overrides or {}, "environment": environ, ".env": written}
-        found = {field: find(setting, layers, dev=dev) for field, setting in TABLE.items()}
+        found = {field: find(setting, layers, dev=dev, fetch=fetch) for field, setting in TABLE.items()}
         values, problems = parse(found)
         problems += disagreements(values, found, dev=dev)
         if serving:

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from tai_autonomics.errors import InvalidSetting
 from tai_autonomics.settings.forms import Setting
+from tai_autonomics.settings.references import GSM, Fetch, resource
 from tai_autonomics.settings.table import TABLE
 
 OUR_PREFIX: Final = "TAI_"
@@ -28,13 +29,14 @@ class Found(Struct, frozen=True):
         return f"Found(source={self.source!r}, problem={self.problem!r})"
 
 
-def find(setting: Setting, layers: Mapping[str, Mapping[str, str]], *, dev: bool) -> Found:
+def find(setting: Setting, layers: Mapping[str, Mapping[str, str]], *, dev: bool, fetch: Fetch | None) -> Found:
     for source, layer in layers.items():
         text, file = layer.get(setting.name, ""), layer.get(f"{setting.name}_FILE", "") if setting.secret else ""
         if text and file:
             return Found(None, source, f"is set, and so is {setting.name}_FILE: keep one of them")
         if text:
-            return Found(text, source)
+            is_elsewhere = setting.secret and text.startswith(GSM)
+            return _fetch_secret(text, source, fetch) if is_elsewhere else Found(text, source)
         if file:
             return _read_secret(f"{setting.name}_FILE", Path(file))
     if dev and setting.dev_default is not None:
@@ -48,6 +50,24 @@ def _read_secret(name: str, file: Path) -> Found:
     except (OSError, ValueError) as error:
         return Found(None, name, f"cannot be read from {name}: {_why(error)}")
     return Found(text, name) if text else Found(None, name, f"cannot be read from {name}: the file is empty")
+
+
+def _fetch_secret(reference: str, source: str, fetch: Fetch | None) -> Found:
+    try:
+        name = resource(reference)
+    except ValueError as error:
+        return Found(None, source, f"the value {error}")
+    if fetch is None:
+        return Found(None, source, f"{GSM}{name} is in Secret Manager, which is not asked here")
+    try:
+        fetched = fetch(name)
+        text = fetched.content.decode("utf-8-sig").rstrip("\r\n")
+    except (InvalidSetting, UnicodeDecodeError) as error:
+        why = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+        return Found(None, source, f"{GSM}{name} cannot be read: {why}")
+    if not text:
+        return Found(None, source, f"{GSM}{name} cannot be read: version {fetched.version} is empty")
+    return Found(text, f"{GSM}{name.rpartition('/versions/')[0]}, version {fetched.version}")
 
 
 def _read_text(file: Path) -> str:
