@@ -18,7 +18,7 @@ A secret's value may also be a reference, gsm://…, to what Secret Manager keep
 """
 
 from tai_autonomics.settings.forms import Address, Form, Networks, Setting
-from tai_autonomics.settings.loading import Loaded, Settings, firestore_place
+from tai_autonomics.settings.loading import Loaded, Reread, Settings, firestore_place
 from tai_autonomics.settings.reading import FILE_BYTES_MAX, OUR_PREFIX
 from tai_autonomics.settings.references import Fetch, Fetched
 from tai_autonomics.settings.showing import Shown, shown
@@ -40,6 +40,7 @@ __all__ = [
     "Form",
     "Loaded",
     "Networks",
+    "Reread",
     "Setting",
     "Settings",
     "Shown",

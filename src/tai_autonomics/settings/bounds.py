@@ -166,6 +166,15 @@ class Bounds(Places, frozen=True, kw_only=True):
     timer_poll_seconds: Annotated[
         float, Setting("TAI_TIMER_POLL_SECONDS", seconds(0.05, 60), "1", "How often due timers are looked for.")
     ]
+    secrets_refresh_seconds: Annotated[
+        float,
+        Setting(
+            "TAI_SECRETS_REFRESH_SECONDS",
+            seconds(0, 86_400),
+            "300",
+            "How often secrets in files and in Secret Manager are read again, beside SIGHUP; 0: on SIGHUP alone.",
+        ),
+    ]
     drain_seconds_max: Annotated[
         float, Setting("TAI_DRAIN_SECONDS_MAX", seconds(0, 300), "8", "How long a stopping process finishes its work.")
     ]

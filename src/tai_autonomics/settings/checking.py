@@ -26,10 +26,18 @@ def parse(found: Mapping[str, Found]) -> tuple[dict[str, object], list[str]]:
                 one.text.replace("{TAI_DATA_DIR}", str(values.get("data_dir"))) if one.source == "default" else one.text
             )
             try:
-                values[field] = setting.form.parse(text)
+                values[field] = understood(text, setting)
             except ValueError as error:
-                problems.append(f"{setting.name}: {_quoted(text, setting)} {error}; allowed: {setting.form.allowed}")
+                problems.append(f"{setting.name}: {error}")
     return values, problems
+
+
+def understood(text: str, setting: Setting) -> object:
+    """The value. Raises ValueError with the problem and the allowed form."""
+    try:
+        return setting.form.parse(text)
+    except ValueError as error:
+        raise ValueError(f"{_quoted(text, setting)} {error}; allowed: {setting.form.allowed}") from None
 
 
 def _quoted(text: str, setting: Setting) -> str:

@@ -1,15 +1,16 @@
 """The settings in force: read from every layer, understood, and in agreement with each other."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from msgspec import Struct
 
 from tai_autonomics.errors import InvalidSetting
 from tai_autonomics.settings.bounds import Bounds
-from tai_autonomics.settings.checking import disagreements, missing_to_serve, parse
+from tai_autonomics.settings.checking import disagreements, missing_to_serve, parse, understood
+from tai_autonomics.settings.forms import Setting
 from tai_autonomics.settings.masking import masked
-from tai_autonomics.settings.reading import find, read_dotenv, unread
+from tai_autonomics.settings.reading import Found, find, read_dotenv, unread
 from tai_autonomics.settings.references import Fetch
 from tai_autonomics.settings.stores import firestore_named
 from tai_autonomics.settings.table import TABLE
@@ -50,15 +51,49 @@ class Settings(Bounds, frozen=True, kw_only=True):
         if problems:
             raise InvalidSetting("\n".join(problems))
         sources = {TABLE[field].name: one.source for field, one in found.items()}
-        return Loaded(cls(**values), sources, unread({*environ, *written}))  # type: ignore[arg-type]
+
+        def read_again() -> tuple[Reread, ...]:
+            kept = {field: TABLE[field] for field, one in found.items() if one.is_kept}
+            return tuple(
+                _reread(field, setting, find(setting, layers, dev=dev, fetch=fetch)) for field, setting in kept.items()
+            )
+
+        return Loaded(cls(**values), sources, unread({*environ, *written}), read_again)  # type: ignore[arg-type]
+
+
+class Reread(Struct, frozen=True):
+    """A secret of a file or of Secret Manager, as it is there now; `problem` says why it cannot be used."""
+
+    field: str
+    name: str
+    value: object = None
+    source: str = ""
+    problem: str = ""
+
+    def __repr__(self) -> str:
+        return f"Reread(name={self.name!r}, source={self.source!r}, problem={self.problem!r})"
+
+
+def _reread(field: str, setting: Setting, found: Found) -> Reread:
+    if found.text is None:
+        return Reread(field, setting.name, problem=found.problem or "is not set any more")
+    try:
+        return Reread(field, setting.name, understood(found.text, setting), found.source)
+    except ValueError as error:
+        return Reread(field, setting.name, problem=str(error))
 
 
 class Loaded(Struct, frozen=True):
-    """Settings, where each variable's value came from, and what an operator should hear of."""
+    """
+    Settings, where each variable's value came from, and what an operator should hear of.
+
+    `read_again` reads the secrets that are kept in files or in Secret Manager, each by itself; it blocks.
+    """
 
     settings: Settings
     sources: dict[str, str]
     warnings: tuple[str, ...]
+    read_again: Callable[[], tuple[Reread, ...]]
 
 
 def firestore_place(settings: Settings) -> tuple[str, str]:

@@ -24,6 +24,8 @@ class Found(Struct, frozen=True):
     text: str | None
     source: str
     problem: str = ""
+    is_kept: bool = False
+    """In a file or in Secret Manager, where it may become another while the process runs."""
 
     def __repr__(self) -> str:
         return f"Found(source={self.source!r}, problem={self.problem!r})"
@@ -48,26 +50,31 @@ def _read_secret(name: str, file: Path) -> Found:
     try:
         text = _read_text(file).rstrip("\r\n")
     except (OSError, ValueError) as error:
-        return Found(None, name, f"cannot be read from {name}: {_why(error)}")
-    return Found(text, name) if text else Found(None, name, f"cannot be read from {name}: the file is empty")
+        return _kept(None, name, f"cannot be read from {name}: {_why(error)}")
+    return _kept(text, name) if text else _kept(None, name, f"cannot be read from {name}: the file is empty")
 
 
 def _fetch_secret(reference: str, source: str, fetch: Fetch | None) -> Found:
     try:
         name = resource(reference)
     except ValueError as error:
-        return Found(None, source, f"the value {error}")
+        return _kept(None, source, f"the value {error}")
     if fetch is None:
-        return Found(None, source, f"{GSM}{name} is in Secret Manager, which is not asked here")
+        return _kept(None, source, f"{GSM}{name} is in Secret Manager, which is not asked here")
     try:
         fetched = fetch(name)
         text = fetched.content.decode("utf-8-sig").rstrip("\r\n")
-    except (InvalidSetting, UnicodeDecodeError) as error:
-        why = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-        return Found(None, source, f"{GSM}{name} cannot be read: {why}")
+    except InvalidSetting as error:
+        return _kept(None, source, f"{GSM}{name} cannot be read: {error}")
+    except UnicodeDecodeError as error:
+        return _kept(None, source, f"{GSM}{name} cannot be read: {_why(error)}")
     if not text:
-        return Found(None, source, f"{GSM}{name} cannot be read: version {fetched.version} is empty")
-    return Found(text, f"{GSM}{name.rpartition('/versions/')[0]}, version {fetched.version}")
+        return _kept(None, source, f"{GSM}{name} cannot be read: version {fetched.version} is empty")
+    return _kept(text, f"{GSM}{name.rpartition('/versions/')[0]}, version {fetched.version}")
+
+
+def _kept(text: str | None, source: str, problem: str = "") -> Found:
+    return Found(text, source, problem, is_kept=True)
 
 
 def _read_text(file: Path) -> str:
