@@ -19,6 +19,7 @@ from tests.journey.service import Service
 from tests.journey.tokens import ISSUER, minted
 
 from tai_autonomics.identity.keys import KEY_FILE, first_start_key
+from tai_autonomics.wiring.secret_manager import TRY_SECONDS_MAX
 
 pytestmark = [pytest.mark.anyio, pytest.mark.embedded]
 
@@ -139,3 +140,23 @@ def test_a_file_of_keys_comes_into_force_by_itself(tmp_path: Path) -> None:
         with service.client(minted(data, "admin", subject="another")) as late:
             assert late.get("/v1/tenants").status_code == 401
     assert exported(data) == []
+
+
+def test_a_secret_manager_that_hangs_holds_up_no_request_and_no_end(tmp_path: Path) -> None:
+    with SecretManager() as manager:
+        manager.add(SIGNING, f"*={whsec(OLD)}".encode())
+        environ = {
+            "SECRET_MANAGER": manager.address,
+            "TAI_WEBHOOK_SIGNING_SECRETS": f"gsm://{SIGNING}",
+            "TAI_SECRETS_REFRESH_SECONDS": "0.1",
+        }
+        with Service(tmp_path, environ=environ, module="tests.journey.with_secret_manager") as service:
+            until(lambda: len(manager.calls) > 1, what="it is read again by itself")
+            manager.before = [manager.hanging] * 100
+            until(lambda: len(manager.before) < 100, what="a call hangs")
+            with service.client() as client:
+                assert client.get("/health").status_code == 200
+            began = time.monotonic()
+            assert service.stop() == 0
+            assert time.monotonic() - began < TRY_SECONDS_MAX
+        assert "Traceback" not in said(service)
