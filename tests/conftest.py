@@ -11,6 +11,16 @@ settings.register_profile("tai", deadline=None)
 settings.load_profile("tai")
 
 
+NAMED_CHARACTERS_MAX = 40
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Keys, tokens and sets are another text in each process, and workers compare the names of what they collect."""
+    if isinstance(val, bytes | frozenset | set) or (isinstance(val, str) and len(val) > NAMED_CHARACTERS_MAX):
+        return argname
+    return None
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[postgresql.Cluster]:
     """PostgreSQL, for tests that do not stop it; ask it for a fresh `database`."""

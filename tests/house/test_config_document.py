@@ -1,5 +1,5 @@
 """
-docs/CONFIG.md says what settings.py reads, no more and no less.
+docs/CONFIG.md says what `settings` reads, no more and no less.
 
 `python -m tests.house.test_config_document` writes its table anew.
 """

@@ -21,6 +21,7 @@ from tai_autonomics.settings import (
     firestore_place,
     shown,
 )
+from tai_autonomics.settings.reading import Found
 
 
 def problems(environ: dict[str, str], **how: object) -> list[str]:
@@ -317,10 +318,36 @@ def test_a_postgresql_url_may_be_of_any_form_that_names_a_database(url: str) -> 
             "postgresql://h/db?sslpassword=hunter2&password=hunter2&user=u",
             "postgresql://h/db?sslpassword=***&password=***&user=u",
         ),
+        ("postgresql://h/db?pasword=hunter2&sslmode=require", "postgresql://h/db?pasword=***&sslmode=require"),
     ],
 )
 def test_a_password_of_postgresql_is_masked_wherever_it_stands(url: str, shown_as: str) -> None:
     assert as_shown(Settings.load({"STORE_URL": url}))["STORE_URL"] == shown_as
+
+
+def test_no_text_of_settings_holds_a_secret() -> None:
+    loaded = Settings.load(
+        {"STORE_URL": "postgresql://u:hunter2@h/db", "TAI_WEBHOOK_SIGNING_SECRETS": f"*={whsec(32)}"}
+    )
+    for text in (repr(loaded), str(loaded.settings), f"{loaded.settings!r}"):
+        assert "store_url=postgresql://***@h/db" in text
+        assert "webhook_signing_secrets=*=***" in text
+    assert "hunter2" not in repr(Found("hunter2", "environment"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("JWT_JWKS_URL", "https://u:hunter2@idp.example.com/keys"),
+        ("PLANS_FILE", "https://u:hunter2@example.com/plans.yaml"),
+        ("HOST", "u:hunter2@h/"),
+        ("JWT_ISSUER", "a whsec_hunter2"),
+    ],
+)
+def test_a_secret_pasted_into_another_setting_is_not_quoted(name: str, value: str) -> None:
+    (problem,) = (each for each in problems({name: value, "JWT_AUDIENCE": "a"}) if "the value" in each)
+    assert problem.startswith(f"{name}: the value ")
+    assert "hunter2" not in problem
 
 
 def test_a_password_in_a_url_is_masked() -> None:

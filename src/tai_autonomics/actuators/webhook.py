@@ -82,6 +82,10 @@ class WebhookActuator:
         self._lookup = lookup or self._look_up
         self._tls = tls or httpx.create_ssl_context()
 
+    def replace_secrets(self, secrets: Mapping[str, tuple[bytes, ...]]) -> None:
+        """From the next attempt on."""
+        self._policy = Policy(secrets, self._policy.allowed)
+
     async def resolve(self, action: Action) -> Target | NotDone:
         order = action.order
         assert isinstance(order, Webhook), f"action {action.id} is no webhook"

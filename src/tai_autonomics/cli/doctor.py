@@ -118,7 +118,7 @@ def python_is_new_enough() -> Finding:
 def configuration_is_read(loaded: "Loaded") -> Finding:
     if loaded.warnings:
         return Finding("configuration", ExitStatus.UNCLEAR, "; ".join(loaded.warnings))
-    given = [name for name, source in loaded.sources.items() if "default" not in source]
+    given = [name for name, source in loaded.sources.items() if source not in ("default", "dev default")]
     return Finding("configuration", ExitStatus.YES, f"set: {', '.join(given)}" if given else "defaults alone")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from tai_autonomics.settings import Loaded, Settings
+    from tai_autonomics.settings import Fetched, Loaded, Settings
 
 StoreUrl = Annotated[str | None, typer.Option("--store", metavar="URL", help="The store; else STORE_URL.")]
 DataDir = Annotated[Path | None, typer.Option("--data-dir", metavar="DIR", help="Data directory; else TAI_DATA_DIR.")]
@@ -50,7 +50,14 @@ def load_settings(
         "PORT": None if port is None else str(port),
     }
     overrides = {name: value for name, value in given.items() if value is not None}
-    return Settings.load(os.environ, dev=dev, dotenv=Path(".env"), overrides=overrides, serving=serving)
+    return Settings.load(os.environ, dev=dev, dotenv=Path(".env"), overrides=overrides, serving=serving, fetch=_fetch)
+
+
+def _fetch(name: str) -> "Fetched":
+    # Imported only where a secret is kept there: it brings all of wiring along.
+    from tai_autonomics.wiring.secrets import fetch
+
+    return fetch(name)
 
 
 def settings_of(*, store: str | None, data_dir: Path | None) -> "Settings":

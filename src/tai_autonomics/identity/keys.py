@@ -28,6 +28,7 @@ from jwt import PyJWK
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from jwt.exceptions import PyJWTError
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tai_autonomics.errors import InvalidSetting
 
@@ -57,6 +58,8 @@ class Keys(Struct, frozen=True):
 
     public: Mapping[str, PyJWK]
     signing: PyJWK | None = None
+    digest: bytes = b""
+    """SHA-256 of the file that they are from."""
 
     async def find(self, kid: str | None) -> PyJWK | None:
         """The key of this kid, or without a kid the only one; None where there is none."""
@@ -64,6 +67,23 @@ class Keys(Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"Keys({', '.join(self.public)})"
+
+
+class KeysInForce:
+    """Keys that may be replaced while tokens are verified by them."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+
+    async def find(self, kid: str | None) -> PyJWK | None:
+        """As Keys.find."""
+        return await self._keys.find(kid)
+
+    def replace(self, keys: Keys) -> bool:
+        """Whether they are others, from the next token on."""
+        are_others = keys.digest != self._keys.digest
+        self._keys = keys
+        return are_others
 
 
 def key_of(kid: str | None, keys: Mapping[str, PyJWK]) -> PyJWK | None:
@@ -87,9 +107,10 @@ def load_keys(file: Path, *, setting: str = "JWT_KEYS") -> Keys:
     """
     try:
         content = _read(file)
-        return _from_jwks(content) if content.lstrip()[:1] == b"{" else _from_pem(content)
+        found = _from_jwks(content) if content.lstrip()[:1] == b"{" else _from_pem(content)
     except _Refused as refused:
         raise InvalidSetting(f"{setting}: {file} {refused}") from None
+    return replace(found, digest=hashlib.sha256(content).digest())
 
 
 def provider_keys(content: bytes) -> tuple[dict[str, PyJWK], tuple[str, ...]]:

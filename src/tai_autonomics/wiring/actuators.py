@@ -15,7 +15,7 @@ from tai_autonomics.application.ports import Actuator, Clock
 from tai_autonomics.domain.actions import ActionType, Order, Publish, Rollback, Scale, Webhook, type_of
 from tai_autonomics.domain.plans import Plans
 from tai_autonomics.errors import InvalidPlans, InvalidSetting
-from tai_autonomics.settings import Settings
+from tai_autonomics.settings import Settings, SigningSecrets
 
 NO_SECRETS: Final = "TAI_WEBHOOK_SIGNING_SECRETS is not set"
 NO_CLIENT: Final = "Google's client is not installed: pip install 'tai-autonomics[gcp]'"
@@ -30,6 +30,7 @@ class Actuators:
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings, self._clock = settings, clock
+        self._secrets = settings.webhook_signing_secrets
         self._place = Place(settings.gcp_project_id, settings.gcp_region)
         self._opened: dict[ActionType, Actuator] = {}
         self._opening = asyncio.Lock()
@@ -68,6 +69,23 @@ class Actuators:
         if found:
             raise InvalidPlans(found)
 
+    async def replace_secrets(self, secrets: SigningSecrets, plans: Plans) -> None:
+        """Sign with these from now on. Raises InvalidPlans where a rule would have none; then nothing changes."""
+        old = self._secrets
+        self._secrets = secrets
+        try:
+            await self.check(plans)
+        except InvalidPlans:
+            self._secrets = old
+            raise
+        # The one that is open is told as well; what opens during the check has them already.
+        if "webhook" in self._opened:
+            from tai_autonomics.actuators.webhook import WebhookActuator
+
+            webhook = self._opened["webhook"]
+            assert isinstance(webhook, WebhookActuator), "it does what its type says"
+            webhook.replace_secrets(secrets.receivers)
+
     async def aclose(self) -> None:
         opened, self._opened = self._opened, {}
         for actuator in opened.values():
@@ -96,7 +114,7 @@ class Actuators:
     def _open_webhook(self) -> Actuator:
         from tai_autonomics.actuators.webhook import Policy, WebhookActuator
 
-        secrets, allowed = self._settings.webhook_signing_secrets, self._settings.webhook_addresses_allowed
+        secrets, allowed = self._secrets, self._settings.webhook_addresses_allowed
         if secrets is None:
             raise InvalidSetting(NO_SECRETS)
         policy = Policy(secrets.receivers, allowed.networks if allowed is not None else ())
@@ -108,8 +126,8 @@ class Actuators:
                 case Webhook():
                     from tai_autonomics.actuators.webhook import secrets_for
 
-                    assert self._settings.webhook_signing_secrets is not None, "the type is open"
-                    secrets_for(order, self._settings.webhook_signing_secrets.receivers)
+                    assert self._secrets is not None, "the type is open"
+                    secrets_for(order, self._secrets.receivers)
                 case Publish():
                     topic(order.topic, self._place)
                 case Scale() | Rollback():

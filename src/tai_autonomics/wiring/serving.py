@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from math import inf
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +22,7 @@ from tai_autonomics.application.health import Health
 from tai_autonomics.application.ports import Observer
 from tai_autonomics.application.timers import Timers
 from tai_autonomics.domain.plans import retired
+from tai_autonomics.identity.keys import KeysInForce
 from tai_autonomics.identity.provider import ProviderKeys
 from tai_autonomics.identity.tokens import KeySource, TokenVerifier
 from tai_autonomics.ingress.app import build
@@ -40,6 +41,7 @@ from tai_autonomics.wiring.house import House, house, telemetry
 from tai_autonomics.wiring.machine import SystemClock
 from tai_autonomics.wiring.memory import Settling
 from tai_autonomics.wiring.policies import PlansInForce
+from tai_autonomics.wiring.rotation import Rotation
 from tai_autonomics.wiring.senders import Senders
 
 REQUESTS_SHARE: Final = 0.4
@@ -90,16 +92,16 @@ async def _serve(loaded: Loaded, told: Telemetry, started: Callable[[Started], N
                 data_dir=settings.data_dir,
                 token_file=token_file,
             )
-            verifying = provided or given
+            verifying: KeySource | None = provided or given
+            if provided is None and given is not None and own is None:
+                verifying = KeysInForce(given)
             assert verifying is not None, "keys come from a provider, a file or the first start"
-            await _serve_house(
-                settings, parts, told, verifying, listening, scraping, lambda: _tell(told, where, started)
-            )
+            await _serve_house(loaded, parts, told, verifying, listening, scraping, lambda: _tell(told, where, started))
     return 0
 
 
 async def _serve_house(
-    settings: Settings,
+    loaded: Loaded,
     parts: House,
     told: Telemetry,
     verifying: KeySource,
@@ -107,7 +109,7 @@ async def _serve_house(
     scraping: socket.socket | None,
     on_started: Callable[[], None],
 ) -> None:
-    drain = Drain()
+    settings, drain = loaded.settings, Drain()
     actuators = Actuators(settings, parts.clock)
     await actuators.check(parts.plans())
     executor = Executor(
@@ -140,7 +142,11 @@ async def _serve_house(
     await health.probe()
     senders = await Senders.open(settings, parts.clock, told)
     door = front_door(settings, parts, told, verifying, health, drain, senders)
-    background = _background(settings, parts, told, health, scraping, Redriving(door, parts.store), executor, actuators)
+    rotating = verifying if isinstance(verifying, KeysInForce) else None
+    rotation = Rotation(loaded, keys=rotating, actuators=actuators, plans=parts.plans, observer=told)
+    background = _background(
+        settings, parts, told, health, scraping, Redriving(door, parts.store), executor, actuators, rotation
+    )
     try:
         await serve_http(
             build(door),
@@ -245,6 +251,7 @@ def _background(
     redriving: Redriving,
     executor: Executor,
     actuators: Actuators,
+    rotation: Rotation,
 ) -> "list[asyncio.Task[None]]":
     timers = Timers(
         parts.store,
@@ -255,13 +262,13 @@ def _background(
         observer=told,
         poll_seconds=settings.timer_poll_seconds,
     )
-    reload = asyncio.Event()
+    reload, seconds = asyncio.Event(), settings.secrets_refresh_seconds
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.set)
     tasks = [
         _in_background(told, "health", health.run()),
         _in_background(told, "timers", timers.run()),
         _in_background(told, "redriving", redriving.run()),
-        _in_background(told, "plans", _reload_plans(parts.plans, actuators, reload, told)),
+        _in_background(told, "reload", _reload(rotation, parts.plans, actuators, reload, told, seconds or None)),
     ]
     if scraping is not None:
         tasks.append(_in_background(told, "scrape", serve_scrapes(told.metrics.scrape, scraping)))
@@ -273,13 +280,27 @@ def _tell(told: Telemetry, where: Started, started: Callable[[Started], None]) -
     started(where)
 
 
-async def _reload_plans(
-    in_force: PlansInForce, actuators: Actuators, asked: asyncio.Event, observer: Telemetry
+async def _reload(
+    rotation: Rotation,
+    in_force: PlansInForce,
+    actuators: Actuators,
+    asked: asyncio.Event,
+    observer: Telemetry,
+    seconds: float | None,
 ) -> None:
-    """On SIGHUP: a bad file is reported, and the old one stays."""
+    """On SIGHUP the secrets and then the plans, every so many seconds the secrets: what is bad is reported, no more."""
     while True:
-        await asked.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await asked.wait()
+        on_signal = asked.is_set()
         asked.clear()
+        try:
+            await rotation.read(asked=on_signal)
+        except Exception as error:  # noqa: BLE001  # as below
+            observer.failed("secrets", error)
+        if not on_signal:
+            continue
         try:
             read = await in_force.read(actuators.check)
         except Exception as error:  # noqa: BLE001  # whatever it is, the old plans stay and the next file may be good
