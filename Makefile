@@ -3,9 +3,10 @@ PYTHON ?= python3
 PORT ?= 8080
 VENV := .venv
 BIN := $(VENV)/bin
+AUDIT := .venv-audit
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench lock clean format
+.PHONY: help run test check audit bench lock clean format
 
 help: ## Print this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +30,11 @@ check: $(VENV)/.dev ## Format, lint, types, walls, unit and house tests: under a
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m pytest -q -n 3 --dist worksteal -p no:schemathesis --no-header -m "not long" tests/unit tests/house
 
+audit: $(AUDIT)/.made ## Look for flaws in src, for secrets in the history and for dependencies with known vulnerabilities.
+	@$(AUDIT)/bin/bandit --quiet --configfile pyproject.toml --recursive src
+	@$(AUDIT)/bin/gitleaks git --no-banner --redact --log-opts=HEAD .
+	@$(AUDIT)/bin/python .ci/dependencies.py
+
 bench: $(VENV)/.dev ## Run the benchmarks and write benchmarks/results and the table in benchmarks/README.md.
 	@$(BIN)/python -m benchmarks
 
@@ -40,15 +46,23 @@ lock: ## Resolve requirements/*.txt anew (needs uv on the PATH).
 	printf "editables>=0.5\nhatchling>=1.27\n" | uv pip compile -q --generate-hashes --no-emit-index-url --universal --python-version 3.11 - -o requirements/build.txt
 	uv pip compile -q --generate-hashes --no-emit-index-url --universal --python-version 3.11 --extra gcp pyproject.toml -o requirements/gcp.txt
 	uv pip compile -q --generate-hashes --no-emit-index-url --universal --python-version 3.11 --extra dev pyproject.toml -o requirements/dev.txt
+	printf "bandit>=1.9\nnogoo9-gitleaks>=8.30\npip-audit>=2.10\n" | uv pip compile -q --generate-hashes --no-emit-index-url --universal --python-version 3.11 - -o requirements/audit.txt
 
 clean: ## Remove the environment and the caches, never data/.
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* .import_linter_cache dist
+	rm -rf $(VENV) $(AUDIT) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* .import_linter_cache dist
 
 $(VENV)/pyvenv.cfg:
 	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "make: $(PYTHON) was not found. Install Python 3.11 or newer, or say make PYTHON=/path/to/python."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $$($(PYTHON) -V) is too old. Python 3.11 or newer is needed; say make PYTHON=python3.11."; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "make: this Python lacks the module venv. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
+
+# An environment of its own: what audits is no part of what is audited.
+$(AUDIT)/.made: $(VENV)/pyvenv.cfg requirements/audit.txt
+	@echo "installing the locked tools of the audit …"
+	@$(BIN)/python -m venv $(AUDIT)
+	@$(AUDIT)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/audit.txt
+	@touch $@
 
 $(VENV)/.run: $(VENV)/pyvenv.cfg requirements/run.txt pyproject.toml
 	@test -e $(VENV)/.dev && test ! requirements/run.txt -nt $(VENV)/.dev || { echo "installing the locked requirements …"; $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/run.txt -r requirements/build.txt && $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . ; }

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from math import floor, log10
 from typing import Final
-from xml.etree import ElementTree as Xml
+from xml.etree import ElementTree as Xml  # nosec B405  # it only writes
 
 from msgspec import Struct
 

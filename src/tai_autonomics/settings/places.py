@@ -41,7 +41,8 @@ _CLAIM: Final = matching(
 class Places(Struct, frozen=True, kw_only=True):
     """Where this deployment listens, keeps its data, finds its keys and reaches out to."""
 
-    host: Annotated[str, Setting("HOST", _HOST, "0.0.0.0", "Listens here.", dev_default="127.0.0.1")]  # noqa: S104
+    # A container is reached from outside of it, and no setting turns authentication off.
+    host: Annotated[str, Setting("HOST", _HOST, "0.0.0.0", "Listens here.", dev_default="127.0.0.1")]  # noqa: S104  # nosec B104
     port: Annotated[int, Setting("PORT", whole(0, 65535, "TCP port"), "8080", "Listens here; 0 takes a free port.")]
     environment: Annotated[
         str,

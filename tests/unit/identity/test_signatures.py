@@ -383,7 +383,11 @@ def test_there_are_five_heights_of_small_order() -> None:
     ed25519.Ed25519PublicKey.from_public_bytes(IDENTITY).verify(IDENTITY + bytes(32), b"whatever")
 
 
-@pytest.mark.parametrize("content", [ed25519_jwk(PUBLIC), ec_jwk(POINT.x, POINT.y), rsa_jwk(MODULUS, 65537)])
+@pytest.mark.parametrize(
+    "content",
+    [ed25519_jwk(PUBLIC), ec_jwk(POINT.x, POINT.y), rsa_jwk(MODULUS, 65537)],
+    ids=["EdDSA", "ES256", "RS256"],
+)
 def test_the_same_keys_unspoiled_are_taken(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "keys.json").write_bytes(content)
     assert len(load_keys(tmp_path / "keys.json").public) == 1
