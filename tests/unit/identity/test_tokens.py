@@ -438,7 +438,7 @@ def minted(signing: object, **changed: object) -> str:
     [
         {"subject": "a b"},
         {"roles": frozenset()},
-        {"roles": frozenset({"root", "viewer"})},
+        pytest.param({"roles": frozenset({"root", "viewer"})}, id="a role that is none beside one that is"),
         {"roles": frozenset({"root"})},
         {"tenants": frozenset()},
         {"tenants": frozenset({"*"})},
