@@ -113,6 +113,7 @@ def test_an_approval_meets_the_gates_again() -> None:
     spent = waiting().under(governed(rule(), budget=Budget(0, 3_600))).when(ApproveAction(ACTION, "ann"))
     assert WINDOW_END in spent.then_refused("action_budget_exhausted").next_step
     assert [gate.gate for gate in spent.decision.gates] == [
+        "compliance_permits",
         "entitlement_is_in_service",
         "governor_is_not_refusing",
         "action_is_within_budget",
