@@ -40,6 +40,14 @@ BODIES: Final[dict[str, Any]] = {
     "POST /v1/tenants/{tenant}/actions/{action}/approve": {},
     "POST /v1/tenants/{tenant}/actions/{action}/deny": {},
     "POST /v1/tenants/{tenant}/actions/{action}/cancel": {},
+    "POST /v1/tenants/{tenant}/holds": {"scope": "actions", "evidence": "urn:stolen"},
+    "POST /v1/tenants/{tenant}/holds/{hold}/release": {},
+    "POST /v1/tenants/{tenant}/attestations": {
+        "control": "dpa_signed",
+        "status": "non_compliant",
+        "evidence": "urn:stolen",
+        "valid_until": "2099-01-01T00:00:00Z",
+    },
     "POST /v1/tenants/{tenant}/erasures": {"seq": 1, "part": "metadata"},
     "POST /marketplace": {"tenant_id": "acme", "entitlement_id": "none", "action": "suspend"},
     "POST /pubsub": {
@@ -60,7 +68,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 def asked(client: httpx.Client, route: str, tenant: str) -> httpx.Response:
     method, path = route.split()
-    path = path.format(tenant=tenant, seq=1, quota="api_calls", digest="0" * 64, reason="stale", action="none")
+    path = path.format(
+        tenant=tenant, seq=1, quota="api_calls", digest="0" * 64, reason="stale", action="none", hold="none"
+    )
     return client.request(method, path, json=BODIES.get(route))
 
 
@@ -83,7 +93,7 @@ def roles_of(route: str) -> set[str]:
 
 def test_each_route_of_the_page_is_tried_here() -> None:
     assert {route for route in ROUTES if route.startswith("POST ")} == BODIES.keys()
-    assert len(OF_A_TENANT) == 14
+    assert len(OF_A_TENANT) == 19
 
 
 @pytest.mark.parametrize("route", ROUTES)

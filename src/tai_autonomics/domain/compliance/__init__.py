@@ -46,6 +46,7 @@ from tai_autonomics.domain.compliance.states import (
     Verdict,
     holds_on,
     is_closed,
+    is_on,
     standing_of,
     wanting,
 )
@@ -81,6 +82,7 @@ __all__ = [
     "evolve",
     "holds_on",
     "is_closed",
+    "is_on",
     "parse_evidence",
     "standing_of",
     "wanting",

@@ -60,8 +60,13 @@ def holds_on(concern: Concern, state: ComplianceState, now: Moment) -> dict[Hold
     return {
         hold_id: hold
         for hold_id, hold in state.holds.items()
-        if (hold.scope == "all" or hold.scope == concern) and not _is_over(hold.expires_at, now)
+        if (hold.scope == "all" or hold.scope == concern) and is_on(hold, now)
     }
+
+
+def is_on(hold: Hold, now: Moment) -> bool:
+    """Whether its time is not over at `now`."""
+    return not _is_over(hold.expires_at, now)
 
 
 def standing_of(control: ControlName, state: ComplianceState, now: Moment) -> Standing:
