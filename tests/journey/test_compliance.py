@@ -260,3 +260,48 @@ def test_an_operators_look_at_a_tenant_is_in_the_log_with_who_and_whose(tmp_path
             )
 
         until(lambda: looks() == ["/v1/tenants/{tenant}", "/v1/tenants/{tenant}/receipts"])
+
+
+def document_of(done: Any) -> dict[str, Any]:
+    assert done.returncode == 0, done.stderr
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+@pytest.mark.embedded
+def test_holds_and_attestations_are_said_on_the_command_line_to_a_service_and_at_the_store(tmp_path: Path) -> None:
+    here = ("--data-dir", str(tmp_path))
+    with Service(tmp_path) as service, service.client() as client:
+        client.post("/marketplace", json=GRANT).raise_for_status()
+        for role, name in (("operator", "olga"), ("auditor", "eve")):
+            (tmp_path / name).write_text(token(service, role, subject=name))
+        olga, eve = (("--url", service.url, "--token-file", str(tmp_path / name)) for name in ("olga", "eve"))
+        case = ("--evidence", "urn:case:5", "--reason", "court order")
+        placed = tai("holds", "place", "acme", *case, "--scope", "erasure", "--until", "30d", *olga)
+        assert (placed.returncode, placed.stderr) == (0, "")
+        assert "olga placed the hold " in placed.stdout
+        assert tai("holds", "place", "acme", "--evidence", "urn:case:5", *eve).returncode == 2
+        said = tai("attest", "acme", "dpa_signed", "--evidence", "urn:dpa", "--until", "365d", *eve)
+        assert (said.returncode, "eve attested at " in said.stdout) == (0, True)
+        listed = document_of(tai("holds", "list", "acme", "--json", *olga))["compliance"]
+        (hold,) = listed["holds"]
+        assert (hold["scope"], hold["by"], listed["closed"]) == ("erasure", "olga", ["erasure"])
+        beside = tai("holds", "list", "acme", *here)
+        assert beside.stdout.splitlines()[0] == "closed    erasure"
+        assert f"hold      {hold['hold_id']}  erasure  since " in beside.stdout
+        assert "control   dpa_signed: compliant, not required, until " in beside.stdout
+        locked = tai("holds", "place", "acme", "--evidence", "urn:case:6", *here)
+        assert (locked.returncode, "--url" in locked.stderr) == (69, True)
+    released = tai("holds", "release", "acme", hold["hold_id"], "--reason", "over", *here)
+    assert (released.returncode, "command-line released the hold " in released.stdout) == (0, True)
+    again = tai("holds", "release", "acme", hold["hold_id"], *here)
+    assert (again.returncode, "refused   invalid_transition" in again.stdout) == (1, True)
+    assert document_of(tai("holds", "list", "acme", "--json", *here))["compliance"]["closed"] == []
+    for wrong in (("--scope", "some"), ("--until", "soon")):
+        misused = tai("holds", "place", "acme", "--evidence", "urn:x", *wrong, *here)
+        assert (misused.returncode, misused.stdout) == (2, "")
+    assert tai("holds", "place", "acme", "--evidence", "a letter", *here).returncode == 2
+    nobody = tai("holds", "place", "nobody", "--evidence", "urn:x", *here)
+    assert (nobody.returncode, "nobody has no ledger" in nobody.stderr) == (1, True)
+    person = tai("attest", "acme", "dpa_signed", "--evidence", "urn:dpa", "--until", "1d", *here)
+    assert (person.returncode, "give --url" in person.stderr) == (2, True)

@@ -17,6 +17,8 @@ MODULES: Final = (
     "tenants",
     "governor",
     "actions",
+    "holds",
+    "attest",
     "quarantine",
     "backup",
     "restore",
