@@ -43,6 +43,10 @@ class BrokenBackup(TaiError):
     """A backup that is not there whole, or is not what its manifest says."""
 
 
+class BrokenBundle(TaiError):
+    """An audit bundle that is not what its manifest says, or whose signature is of other bytes."""
+
+
 class Unauthenticated(TaiError):
     """No caller could be made of the credential. `reason`: unauthenticated, token_expired or signature_invalid."""
 

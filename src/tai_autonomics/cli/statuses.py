@@ -5,6 +5,7 @@ from typing import Final
 
 from tai_autonomics.errors import (
     BrokenBackup,
+    BrokenBundle,
     BrokenChain,
     InvalidPlans,
     InvalidSetting,
@@ -40,7 +41,7 @@ def status_of(error: BaseException) -> ExitStatus:
             return ExitStatus.CONFIGURATION
         case Unavailable():
             return ExitStatus.STORE_UNAVAILABLE
-        case BrokenBackup() | BrokenChain() | NotCanonical() | Unknown():
+        case BrokenBackup() | BrokenBundle() | BrokenChain() | NotCanonical() | Unknown():
             return ExitStatus.WRONG
         case KeyboardInterrupt():
             return ExitStatus.INTERRUPTED

@@ -19,6 +19,7 @@ MODULES: Final = (
     "actions",
     "holds",
     "attest",
+    "audit",
     "quarantine",
     "backup",
     "restore",
