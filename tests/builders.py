@@ -8,6 +8,7 @@ from tai_autonomics.domain.entitlement import EntitlementGranted
 from tai_autonomics.domain.governor import Observe, Signal
 from tai_autonomics.domain.identifiers import (
     ActionId,
+    ControlName,
     EntitlementId,
     FeatureName,
     MetricName,
@@ -70,9 +71,12 @@ def plan(
     on_stale: OnStale = "allow",
     retired: bool = False,
     governor: Governance = NO_RULES,
+    requires: tuple[str, ...] = (),
 ) -> Plan:
     names = frozenset(FeatureName(feature) for feature in features)
-    return Plan(PlanName(name), rank, names, {each.name: each for each in quotas}, on_stale, retired, governor)
+    controls = tuple(ControlName(control) for control in requires)
+    every = {each.name: each for each in quotas}
+    return Plan(PlanName(name), rank, names, every, on_stale, retired, governor, controls)
 
 
 def plans(*every: Plan) -> Plans:
@@ -138,10 +142,12 @@ def rule(
     )
 
 
-def governed(*rules: Rule, budget: Budget | None = None, failures: int | None = None) -> Plans:
+def governed(
+    *rules: Rule, budget: Budget | None = None, failures: int | None = None, requires: tuple[str, ...] = ()
+) -> Plans:
     """The standard plans, PRO with these rules, or with the one that `rule` makes."""
     governance = Governance(rules or (rule(),), budget, failures)
-    return plans(STANDARD[0], plan(PRO, quota(limit=100), governor=governance), *STANDARD[2:])
+    return plans(STANDARD[0], plan(PRO, quota(limit=100), governor=governance, requires=requires), *STANDARD[2:])
 
 
 def observed(*values: float | str, at: Moment | None = None, metric: str = CPU, **labels: str) -> Observe:

@@ -48,6 +48,14 @@ class BrokenArchive(TaiError):
     """An archive file that does not hold the receipts that are to be dropped, or is not the one that was sealed."""
 
 
+class HeldBack(TaiError):
+    """A hold forbids what was asked for; the refusal is sealed."""
+
+
+class BrokenBundle(TaiError):
+    """An audit bundle that is not what its manifest says, or whose signature is of other bytes."""
+
+
 class Unauthenticated(TaiError):
     """No caller could be made of the credential. `reason`: unauthenticated, token_expired or signature_invalid."""
 

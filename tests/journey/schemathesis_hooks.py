@@ -7,6 +7,7 @@ It is loaded by schemathesis itself (SCHEMATHESIS_HOOKS); whatever is not named 
 import json
 import os
 import zlib
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import schemathesis
@@ -20,7 +21,12 @@ KNOWN = {
     "part": "metadata",
     "amount": 1,
     "seq": 1,
+    "control": "dpa_signed",
+    "evidence": "urn:case:1",
+    "valid_until": "2099-01-01T00:00:00Z",
 }
+HOLD_SECONDS = 0.5
+"""How long what schemathesis places is on, so that holds do not keep all else from being decided."""
 MEASURED = {"metric": "cpu_utilization", "value": 1}
 NOT_OF_VERIFY = ("request_id", "plan", "effective_at", "expires_at", "observed_at")
 KNOWN_IN_PATHS = {
@@ -65,7 +71,10 @@ def map_body(context: Any, body: Any) -> Any:
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: Any) -> None:
-    """Names that schemathesis took from earlier answers, last of all, become known ones too."""
+    """Names that schemathesis took from earlier answers, last of all, become known ones too; holds end soon."""
+    if isinstance(case.body, dict) and case.body.get("scope") in ("all", "actions", "erasure"):
+        ends = (datetime.now(UTC) + timedelta(seconds=HOLD_SECONDS)).isoformat()
+        case.body = {**case.body, "expires_at": ends}
     if isinstance(case.body, dict) and isinstance(case.body.get("tenant_id"), str) and is_chosen(case.body):
         case.body = {
             name: KNOWN[name] if name in ("tenant_id", "entitlement_id") else each for name, each in case.body.items()

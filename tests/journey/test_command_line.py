@@ -89,7 +89,12 @@ def test_the_four_printed_calls_work_as_pasted_and_again(dev: Service) -> None:
     calls = calls_of(dev)
     assert len(calls) == 4
     grant, check, signal_, receipts = map(paste, calls)
-    assert grant["receipt"]["decision"] == {"from": "none", "to": "active"}
+    decision = grant["receipt"]["decision"]
+    assert (decision["from"], decision["to"], [gate["gate"] for gate in decision["gates"]]) == (
+        "none",
+        "active",
+        ["compliance_permits"],
+    )
     assert check["allowed"] is True
     assert signal_["receipt"]["events"][0]["type"] == "SignalObserved"
     assert signal_["receipt"]["decision"]["to"] == "stable"

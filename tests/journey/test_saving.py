@@ -129,6 +129,29 @@ def test_a_part_that_was_erased_after_the_last_backup_stays_erased_where_backups
     assert not stores.holds(tmp_path, "Zoë")
 
 
+def test_what_was_erased_once_a_hold_was_released_is_erased_again_though_the_backup_is_of_before(
+    tmp_path: Path,
+) -> None:
+    kept = tmp_path / "kept"
+    with Service(tmp_path, environ={"TAI_BACKUPS_DIR": str(kept)}) as service, service.client() as client:
+        granted(service)
+        held = client.post(f"/v1/tenants/{TENANTS[0]}/holds", json={"scope": "erasure", "evidence": "urn:case:3"})
+        hold = held.json()["receipt"]["subject"]["id"]
+        documents(tai(tmp_path, "backup", "--json", "--backups", kept))
+        assert client.post(f"/v1/tenants/{TENANTS[0]}/holds/{hold}/release").status_code == 200
+        for tenant in TENANTS:
+            erasure = client.post(f"/v1/tenants/{tenant}/erasures", json={"seq": 1, "part": "metadata"})
+            assert erasure.status_code == 200, erasure.text
+        service.kill()
+    stores.lose(tmp_path)
+    (restored,) = documents(tai(tmp_path, "restore", "--json", "--backups", kept))
+    assert restored["erased"] == len(TENANTS)
+    assert not stores.holds(tmp_path, "Zoë")
+    with service, service.client() as client:
+        shown = client.get(f"/v1/tenants/{TENANTS[0]}").json()["compliance"]
+        assert [each["hold_id"] for each in shown["holds"]] == [hold]
+
+
 def test_nothing_is_restored_while_a_service_runs_and_all_of_it_afterwards(tmp_path: Path) -> None:
     with Service(tmp_path) as service:
         granted(service)

@@ -31,8 +31,10 @@ CHECKS: Final = (
 )
 OPERATIONS: Final = {route.name for route in routes() if route.path != "/openapi.json"}
 """schemathesis leaves out the description that it reads."""
-OF_AN_ACTION: Final = {route.name for route in routes() if "{action}" in route.path and route.writes}
-"""What is accepted at most once of the one action that is in flight: else, what is decided of it is a 409."""
+OF_ONE: Final = {
+    route.name for route in routes() if {"{action}", "{hold}"} & set(route.path.split("/")) and route.writes
+}
+"""What is accepted at most once of the one action in flight, or of one hold: else, what is decided of it is a 409."""
 PLANS: Final = shipped().replace(
     b"""
           action: throttle
@@ -57,11 +59,18 @@ class Run:
     """
     A finished run: what was sent to each operation, and what it answered.
 
-    `described` is another description, `action` one that is there.
+    `described` is another description, `action` and `hold` are ones that are there.
     """
 
     def __init__(
-        self, service: Service, folder: Path, *, token: str, described: Path | None = None, action: str = ACTION
+        self,
+        service: Service,
+        folder: Path,
+        *,
+        token: str,
+        described: Path | None = None,
+        action: str = ACTION,
+        hold: str = ACTION,
     ) -> None:
         report, roots = folder / "report.ndjson", [os.getcwd(), *filter(None, [os.environ.get("PYTHONPATH")])]
         command = [
@@ -72,7 +81,7 @@ class Run:
             *("--checks", ",".join(CHECKS), "--continue-on-failure", "--no-color", "--warnings", "off"),
             *("--report", "ndjson", "--report-ndjson-path", report),
         ]
-        known = {"action": action, "digest": load(PLANS, name="plans.yaml").digest}
+        known = {"action": action, "hold": hold, "digest": load(PLANS, name="plans.yaml").digest}
         hooks = {
             "SCHEMATHESIS_HOOKS": "tests.journey.schemathesis_hooks",
             "PYTHONPATH": os.pathsep.join(roots),
@@ -108,12 +117,16 @@ def test_an_admin_meets_no_5xx_and_nothing_that_is_not_described(tmp_path: Path)
         signals = [{"metric": "cpu_utilization", "value": 99}] * 3
         assert client.post("/v1/tenants/acme/signals", json={"signals": signals}).status_code == 200
         action = client.get("/v1/tenants/acme").json()["action"]["action_id"]
-        run = Run(service, tmp_path, token=service.admin_token, action=action)
+        held = client.post("/v1/tenants/acme/holds", json={"scope": "erasure", "evidence": "urn:case:1"})
+        hold = held.json()["receipt"]["subject"]["id"]
+        # Or else nothing could be erased in the run.
+        assert client.post(f"/v1/tenants/acme/holds/{hold}/release").status_code == 200
+        run = Run(service, tmp_path, token=service.admin_token, action=action, hold=hold)
         assert client.get("/health").json()["status"] == "ok"
     assert run.done.returncode == 0, run.done.stdout
     assert run.statuses.keys() >= OPERATIONS
     for operation in OPERATIONS:
-        decided = 409 if operation in OF_AN_ACTION else 200
+        decided = 409 if operation in OF_ONE else 200
         assert run.statuses[operation][decided] > 0, (operation, run.statuses[operation])
     few = {"GET /health", "GET /health/live", "GET /metrics"}
     assert min(run.statuses[operation].total() for operation in OPERATIONS - few) >= 30

@@ -20,7 +20,7 @@ from tai_autonomics.application.transfer import stored
 from tai_autonomics.domain.decider import fold
 from tai_autonomics.domain.moments import Moment, plus_seconds
 from tai_autonomics.domain.tenant import Archive, evolve
-from tai_autonomics.errors import BrokenArchive, StoreUnavailable
+from tai_autonomics.errors import BrokenArchive, HeldBack, StoreUnavailable
 from tai_autonomics.ledger.chain import Chain
 from tai_autonomics.ledger.lines import STATE_BYTES_MAX, parse_line, reply
 from tai_autonomics.ledger.receipt import digest, indexed, read
@@ -149,7 +149,11 @@ class Archiving:
             raise BrokenArchive(f"the archive of {tenant} ends with a receipt of {last.time}, and {before} is too late")
 
     async def seal(self, archived: Archived) -> Answer:
-        """The receipt that says so; the same one, however often it is asked for. Raises Unavailable."""
+        """
+        The receipt that says so; the same one, however often it is asked for.
+
+        Raises Unavailable, and HeldBack while a hold forbids erasing: nothing may be dropped then.
+        """
         base = archived.base
         state = digest(base.snapshot.state)
         asked = {"operation": "archive", "through": base.seq, "hash": base.snapshot.hash, "archive": base.archive}
@@ -162,7 +166,10 @@ class Archiving:
             by=self._by,
             request=request_digest(asked),
         )
-        return await self._corridor.submit(submission, timeout_seconds=self._timeout_seconds)
+        answer = await self._corridor.submit(submission, timeout_seconds=self._timeout_seconds)
+        if answer.receipt.type == "refusal":
+            raise HeldBack(f"{archived.tenant}: a hold forbids erasing; receipt {answer.receipt.seq} says which")
+        return answer
 
     async def begin(self, archived: Archived) -> None:
         """Let the store's ledger begin after what is archived and sealed."""

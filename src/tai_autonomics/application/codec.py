@@ -11,13 +11,14 @@ from tai_autonomics.errors import LedgerNewerThanCode
 from tai_autonomics.ledger.canonical import canonical
 from tai_autonomics.ledger.records import Base, Due, DueKey, Receipt, Snapshot
 
-STATE_VERSION: Final = 2
+STATE_VERSION: Final = 3
 """
 Raised when TenantState changes its shape, so that no older release takes a snapshot for whole that it cannot read.
 
 1: entitlements, quotas and their timers. 2: the governor and the fleet's budgets, which a tenant of 1 has not used.
+3: holds and attested controls, and a governor that refuses because of them, none of which a tenant of 2 has.
 """
-LIFTED: Final = frozenset({1, STATE_VERSION})
+LIFTED: Final = frozenset({1, 2, STATE_VERSION})
 """Versions that can be read; a snapshot of another one is ignored and rebuilt from receipts."""
 
 _REQUEST_VERSION: Final = b"tai/request/v1\x00"

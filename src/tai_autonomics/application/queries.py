@@ -25,6 +25,7 @@ from tai_autonomics.application.actions import (
     settled_actions,
 )
 from tai_autonomics.application.clock import SealingClock
+from tai_autonomics.application.compliance import ComplianceView, compliance_view
 from tai_autonomics.application.corridor import Durable
 from tai_autonomics.application.freshness import Freshness
 from tai_autonomics.application.ports import Caller, Store
@@ -129,6 +130,7 @@ class TenantView(Struct, frozen=True, gc=False):
     plan: str | None
     entitlements: tuple[EntitlementView, ...]
     quotas: tuple[QuotaView, ...]
+    compliance: ComplianceView
     governor: GovernorView
     as_of: AsOf
     action: ActionView | UnsetType = UNSET
@@ -325,6 +327,7 @@ def view(tenant: str, state: TenantState, at: AsOf, plans: Plans) -> TenantView:
         plan=None if plan is None else plan.name,
         entitlements=entitlements,
         quotas=tuple(quota_view(quota, state.quotas.get(quota.name), at.time) for quota in quotas),
+        compliance=compliance_view(state.compliance, plan, at.time),
         governor=governor_view(state.governor, plan, at.time),
         as_of=at,
         fleet=_fleet(state, at.time, plans) if tenant == FLEET else UNSET,

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from tai_autonomics.application.executor import BACKOFF_SECONDS, BACKOFF_SECONDS_MAX
 from tai_autonomics.domain.actions import Order, SuspendEntitlements, Target, Throttle, type_of
+from tai_autonomics.domain.compliance import ControlAttested
 from tai_autonomics.domain.decider import Accepted, Refused, fold
 from tai_autonomics.domain.entitlement import EntitlementGranted
 from tai_autonomics.domain.fleet import Reserve
@@ -210,12 +211,17 @@ def simulate(
     consumed: Iterable[Consume] = (),
 ) -> Iterator[Step]:
     """
-    A tenant that holds `plan` and has `consumed` so much when the first of the signals comes, each at its moment.
+    A tenant that holds `plan`, with every control that it requires attested, and has `consumed` so much when the first
+    of the signals comes, each at its moment.
 
     A signal whose moment has passed comes at once. In the end the action in flight is settled, and nothing after it.
     """
     rehearsal = Rehearsal(plans, bounds=SIMULATION_BOUNDS, assumed=assumed)
     rehearsal.apply((EntitlementGranted(SIMULATED, plan), EffectivePlanChanged(plan=plan)))
+    rehearsal.apply(
+        ControlAttested(control, "compliant", "simulated:", "simulated", FIRST, LAST)
+        for control in plans.plans[plan].requires
+    )
     begin = tuple(consumed)
     for signal, at in signals:
         for command in begin:

@@ -97,7 +97,7 @@ class Restoring:
         if erased.name not in {part.name for part in parts}:
             return False
         asked = {"operation": "erase", "seq": erased.seq, "part": erased.name}
-        command = Erase(erased.seq, erased.name)
+        command = Erase(erased.seq, erased.name, again=True)
         await self._submit(erased.tenant, command, f"erase:{erased.seq}:{erased.name}", request_digest(asked))
         return True
 

@@ -114,7 +114,12 @@ def approve(
     if url is None:
         raise typer.BadParameter("an approval is a person's: give --url, and --token-file with that person's token")
     return _tell(
-        place, tenant, Word(f"actions/{action}/approve", "action.approve", None, action), reason, as_json, quiet
+        place,
+        tenant,
+        Word(f"actions/{action}/approve", "action.approve", None, {"action": action}),
+        reason,
+        as_json,
+        quiet,
     )
 
 
@@ -132,7 +137,7 @@ def deny(
 ) -> int:
     """Deny an action that waits for approval: nothing is done."""
     place = Place(store=store, data_dir=data_dir, url=url, token_file=token_file)
-    word = Word(f"actions/{action}/deny", "action.deny", partial(DenyAction, ActionId(action)), action)
+    word = Word(f"actions/{action}/deny", "action.deny", partial(DenyAction, ActionId(action)), {"action": action})
     return _tell(place, tenant, word, reason, as_json, quiet)
 
 
@@ -150,14 +155,15 @@ def cancel(
 ) -> int:
     """Cancel an action, while no attempt of it is under way: nothing more is done."""
     place = Place(store=store, data_dir=data_dir, url=url, token_file=token_file)
-    word = Word(f"actions/{action}/cancel", "action.cancel", partial(CancelAction, ActionId(action)), action)
+    word = Word(
+        f"actions/{action}/cancel", "action.cancel", partial(CancelAction, ActionId(action)), {"action": action}
+    )
     return _tell(place, tenant, word, reason, as_json, quiet)
 
 
 def _tell(place: Place, tenant: str, word: Word, reason: str | None, as_json: bool, quiet: bool) -> int:
     parse_tenant_id(tenant)
-    assert word.action is not None
-    parse_name(word.action)
+    parse_name(word.of["action"])
     decided = complete(deciding.tell(place, tenant, word, reason))
     return deciding.show(tenant, decided, Output(json=as_json, quiet=quiet))
 

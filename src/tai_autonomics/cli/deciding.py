@@ -1,4 +1,4 @@
-"""What an operator tells a governor: said to the running service, or decided here while none runs."""
+"""What an operator tells a tenant's governors: said to the running service, or decided here while none runs."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -22,7 +22,9 @@ TOLD: Final = frozenset({"event", "rules", "refused", "next step"})
 
 class Word(Struct, frozen=True):
     """
-    `path` is its route below the tenant's. `operation` and `action` are what the request's digest covers.
+    `path` is its route below the tenant's, `body` what it takes besides a reason.
+
+    `operation`, `of` (what the path names) and `body` are what the request's digest covers.
 
     `command` makes the command of whoever says it; None: only a caller with a token of their own may.
     """
@@ -30,7 +32,8 @@ class Word(Struct, frozen=True):
     path: str
     operation: str
     command: "Callable[[str], Command] | None"
-    action: str | None = None
+    of: dict[str, str] = {}
+    body: dict[str, str] = {}
 
 
 async def tell(place: Place, tenant: str, word: Word, reason: str | None) -> "Decided":
@@ -40,7 +43,7 @@ async def tell(place: Place, tenant: str, word: Word, reason: str | None) -> "De
     from tai_autonomics.cli import served
 
     async with served.connect(place.url, place.token_file) as service:
-        return await service.tell(tenant, word.path, reason)
+        return await service.tell(tenant, word.path, word.body, reason)
 
 
 def show(tenant: str, decided: "Decided", output: Output) -> ExitStatus:
@@ -66,7 +69,7 @@ async def _decide_here(settings: "Settings", tenant: str, word: Word, reason: st
     # A reader first: neither a store nor a ledger is begun by a word about what is there.
     async with open_store(settings) as store:
         await Stored(store, settings).receipt(tenant, None)
-    asked = {"operation": word.operation} | ({} if word.action is None else {"action": word.action})
+    asked = {"operation": word.operation, **word.of, **word.body}
     async with house_here(settings) as house:
         answer = await house.corridor.submit(
             Submission(

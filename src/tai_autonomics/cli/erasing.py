@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from tai_autonomics.cli.output import fail
 from tai_autonomics.cli.served import Erased
@@ -21,13 +21,26 @@ BY: Final = "command-line"
 """`cause.by` of what is decided here, where nobody shows a token."""
 
 
+class _Refusal(Struct):
+    reason: str
+    detail: str
+
+
+class _Refused(Struct):
+    refusal: _Refusal
+
+
 def key_of(*, seq: int, part: str) -> str:
     """The same for the same part, so that saying it twice is harmless: the second answer is the first receipt."""
     return f"erase:{seq}:{part}"
 
 
 async def erase_here(settings: "Settings", tenant: str, *, seq: int, part: str, reason: str | None) -> Erased:
-    """Takes the store's write lock. Raises StoreUnavailable while a service runs, Unknown for no such part."""
+    """
+    Takes the store's write lock.
+
+    Raises StoreUnavailable while a service runs, Unknown for no such part, and where a hold forbids erasing it.
+    """
     from tai_autonomics.application.codec import request_digest
     from tai_autonomics.application.corridor import Submission
     from tai_autonomics.domain.tenant import Erase
@@ -51,6 +64,9 @@ async def erase_here(settings: "Settings", tenant: str, *, seq: int, part: str, 
             ),
             timeout_seconds=settings.request_seconds_max,
         )
+        if answer.receipt.type == "refusal":
+            refusal = msgspec.json.decode(answer.receipt.body, type=_Refused).refusal
+            raise Unknown(f"refused: {refusal.reason}: {refusal.detail}")
         if settings.backups_dir is not None:
             _note(settings.backups_dir, ErasedPart(tenant, seq, found.hash, part))
         clean = await house.store.journal_clean()

@@ -109,7 +109,8 @@ def lines_of(document: dict[str, Any]) -> list[str]:
 
 
 def _cause(cause: dict[str, Any]) -> str:
-    until = f"until {cause['until']}" if "until" in cause else "until a person resumes it"
+    ends = "until compliance permits actions (holds list)" if cause["cause"] == "hold" else "until a person resumes it"
+    until = f"until {cause['until']}" if "until" in cause else ends
     of = f"; the action {cause['action_id']}" if "action_id" in cause else ""
     return f"{cause['cause']}, since {cause['since']}, {until}{of}"
 

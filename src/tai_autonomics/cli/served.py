@@ -1,6 +1,6 @@
 """Ledgers asked of a running service, with a bearer token."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from ipaddress import ip_address
 from pathlib import Path
@@ -17,6 +17,7 @@ from tai_autonomics.errors import Forbidden, Malformed, StoreUnavailable, Unauth
 TIMEOUT_SECONDS: Final = 30.0
 PAGE: Final = 1000
 TOKEN_BYTES_MAX: Final = 16 * 1024
+COMPLIANCE_MEMBERS: Final = ("tenant_id", "as_of", "stale", "compliance")
 GOVERNOR_MEMBERS: Final = ("tenant_id", "as_of", "stale", "governor", "action")
 """Of what is shown of a tenant."""
 
@@ -118,6 +119,13 @@ class Served:
         document: dict[str, Any] = await self._ask(f"/v1/tenants/{tenant}", {}, dict)
         return document
 
+    async def compliance(self, tenant: str) -> dict[str, Any]:
+        """The tenant's holds and controls, and what they close. Raises Unknown."""
+        document = await self.tenant(tenant)
+        if "compliance" not in document:
+            raise Unknown(f"{self._client.base_url} is of a release that has no holds")
+        return {name: document[name] for name in COMPLIANCE_MEMBERS if name in document}
+
     async def governor(self, tenant: str) -> dict[str, Any]:
         """How the tenant's governor stands, and its action in flight. Raises Unknown."""
         document = await self.tenant(tenant)
@@ -142,9 +150,9 @@ class Served:
         document: dict[str, Any] = await self._ask(f"/v1/tenants/{tenant}/actions/{action_id}", {}, dict)
         return document
 
-    async def tell(self, tenant: str, word: str, reason: str | None) -> Decided:
+    async def tell(self, tenant: str, word: str, said: Mapping[str, str], reason: str | None) -> Decided:
         """An operator's word, as "governor/pause"; a refusal that was sealed is an answer. Raises what else hinders."""
-        body = {} if reason is None else {"reason": reason}
+        body = {**said} if reason is None else {**said, "reason": reason}
         response = await self._call(self._client.build_request("POST", f"/v1/tenants/{tenant}/{word}", json=body))
         return self._read(response, Decided, is_answer="receipt-hash" in response.headers)
 

@@ -1,4 +1,4 @@
-"""Spans of time as they are written on a command line: "30s", "10m", "7d"; or since when."""
+"""Spans of time as they are written on a command line: "30s", "10m", "7d"; or since or until when."""
 
 import typer
 
@@ -18,6 +18,15 @@ def seconds_of(text: str, option: str) -> int:
 
 def since_of(text: str, option: str) -> Moment:
     """A time with an offset (RFC 3339), or how long ago, as 7d."""
+    return _when(text, option, -1)
+
+
+def until_of(text: str, option: str) -> Moment:
+    """A time with an offset (RFC 3339), or for how long from now on, as 30d."""
+    return _when(text, option, 1)
+
+
+def _when(text: str, option: str, sign: int) -> Moment:
     from tai_autonomics import wiring
     from tai_autonomics.ingress.parsing import moment
 
@@ -26,4 +35,4 @@ def since_of(text: str, option: str) -> Moment:
             return moment(text, "")
         except Malformed as error:
             raise typer.BadParameter(f"{option} {text!r}: {error.detail}") from error
-    return plus_seconds(moment_of(wiring.SystemClock().now()), -seconds_of(text, option))
+    return plus_seconds(moment_of(wiring.SystemClock().now()), sign * seconds_of(text, option))

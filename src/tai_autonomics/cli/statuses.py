@@ -6,7 +6,9 @@ from typing import Final
 from tai_autonomics.errors import (
     BrokenArchive,
     BrokenBackup,
+    BrokenBundle,
     BrokenChain,
+    HeldBack,
     InvalidPlans,
     InvalidSetting,
     NotCanonical,
@@ -41,7 +43,9 @@ def status_of(error: BaseException) -> ExitStatus:
             return ExitStatus.CONFIGURATION
         case Unavailable():
             return ExitStatus.STORE_UNAVAILABLE
-        case BrokenArchive() | BrokenBackup() | BrokenChain() | NotCanonical() | Unknown():
+        case (
+            BrokenArchive() | BrokenBackup() | BrokenBundle() | BrokenChain() | HeldBack() | NotCanonical() | Unknown()
+        ):
             return ExitStatus.WRONG
         case KeyboardInterrupt():
             return ExitStatus.INTERRUPTED

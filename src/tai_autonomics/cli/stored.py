@@ -86,6 +86,11 @@ class Stored:
         document: dict[str, Any] = msgspec.to_builtins(shown)
         return document
 
+    async def compliance(self, tenant: str) -> dict[str, Any]:
+        """The tenant's holds and controls, and what they close under the plans that decided last. Raises Unknown."""
+        document = await self.tenant(tenant)
+        return {name: document[name] for name in ("tenant_id", "as_of", "compliance")}
+
     async def governor(self, tenant: str) -> dict[str, Any]:
         """How the tenant's governor stands, and its action in flight, under the plans that decided last."""
         document = await self.tenant(tenant)

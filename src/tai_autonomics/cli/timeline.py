@@ -146,7 +146,8 @@ def _sentence(event: Event) -> str:
         case ActionSettled():
             return f"{event.rule}: {event.result}: {event.detail}"
         case RefusalBegun():
-            until = "until an operator resumes it" if event.until is None else f"until {event.until}"
+            ends = "until that ends" if event.cause == "hold" else "until an operator resumes it"
+            until = ends if event.until is None else f"until {event.until}"
             return f"refuses to act: {event.cause}, {until}"
         case RefusalEnded():
             return f"refuses no more: {', '.join(event.causes)}"

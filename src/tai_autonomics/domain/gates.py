@@ -1,26 +1,30 @@
 """
 What a command must pass, in order: each gate answers Passed or Failed, with the evidence of what it looked at.
 
-    2 entitlement_is_in_service   3 plan_includes_feature   4 quota_is_available
+    1 compliance_permits   2 entitlement_is_in_service   3 plan_includes_feature
+    4 quota_is_available
     rate_is_within_throttle, after 2 and only while an action throttles the tenant
     5 governor_is_not_refusing   6 action_is_within_budget
 """
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
 from tai_autonomics.domain.budgets import BudgetUse
+from tai_autonomics.domain.compliance import ComplianceState, Concern, holds_on, wanting
 from tai_autonomics.domain.decider import Reason
 from tai_autonomics.domain.entitlement import IN_SERVICE, EntitlementState
-from tai_autonomics.domain.governor import GovernorState, Throttled, refusing_until, status_of
+from tai_autonomics.domain.governor import ENDED_BY_RESUME, GovernorState, Throttled, refusing_until, status_of
 from tai_autonomics.domain.identifiers import EntitlementId, FeatureName, PlanName, QuotaName
+from tai_autonomics.domain.moments import Moment
 from tai_autonomics.domain.plans import Plan, Plans, Quota, offered, shown
 from tai_autonomics.domain.quota import QuotaUse, is_available
 
 JSON: TypeAlias = "str | int | bool | list[JSON] | dict[str, JSON]"
 Gate = Literal[
+    "compliance_permits",
     "entitlement_is_in_service",
     "rate_is_within_throttle",
     "plan_includes_feature",
@@ -45,6 +49,43 @@ class Failed(Struct, frozen=True):
     reason: CheckReason
     detail: str
     next_step: str
+
+
+HOLDS_SHOWN_MAX: Final = 4
+"""So many of the holds that close it are named in a receipt."""
+_OPEN: Final = {
+    concern: Passed("compliance_permits", {"concern": concern, "holds": []})
+    for concern in ("service", "actions", "erasure")
+}
+
+
+def compliance_permits(concern: Concern, state: ComplianceState, plan: Plan | None, now: Moment) -> Passed | Failed:
+    """No hold closes it at `now`, and what the effective plan requires is attested (which erasing does not need)."""
+    requires = () if plan is None else plan.requires
+    if not state.holds and not requires:
+        return _OPEN[concern]
+    holds, wanted = holds_on(concern, state, now), wanting(requires, concern, state, now)
+    named = list(holds)[:HOLDS_SHOWN_MAX]
+    evidence: dict[str, JSON] = {"concern": concern, "holds": [*named]}
+    if requires and concern != "erasure":
+        evidence["controls"] = {control: wanted.get(control, "compliant") for control in requires}
+    if not holds and not wanted:
+        return Passed("compliance_permits", evidence)
+    why, ways = [], []
+    if holds:
+        evidence["holds_in_all"] = len(holds)
+        evidence["evidence"] = [holds[hold_id].evidence for hold_id in named]
+        why.append(f"holds are on: {shown(holds)}")
+        ends = [hold.expires_at for hold in holds.values()]
+        until = None if None in ends else max(end for end in ends if end is not None)
+        ways.append("release what holds it" if until is None else f"release what holds it, or wait until {until}")
+        if until is not None:
+            evidence["until"] = until
+    if wanted:
+        why.append(f"required and not attested: {shown(f'{control} ({how})' for control, how in wanted.items())}")
+        ways.append("have an auditor attest the required controls")
+    detail = f"compliance is closed for {concern}: {'; '.join(why)}"
+    return Failed("compliance_permits", evidence, "compliance_closed", detail, " and ".join(ways))
 
 
 def entitlement_is_in_service(entitlement_id: EntitlementId, state: EntitlementState) -> Passed | Failed:
@@ -151,9 +192,8 @@ def governor_is_not_refusing(state: GovernorState) -> Passed | Failed:
     until = refusing_until(state)
     if until is not None:
         evidence["until"] = until
-    next_step = "resume the governor" if until is None else f"wait until {until}"
     detail = f"the governor is refusing: {', '.join(causes)}"
-    return Failed("governor_is_not_refusing", evidence, "governor_refusing", detail, next_step)
+    return Failed("governor_is_not_refusing", evidence, "governor_refusing", detail, _way_on(state, until))
 
 
 def action_is_within_budget(use: BudgetUse | None, *, of: Literal["tenant", "fleet"] = "tenant") -> Passed | Failed:
@@ -173,6 +213,14 @@ def action_is_within_budget(use: BudgetUse | None, *, of: Literal["tenant", "fle
     detail = f"the {of}'s budget is used up: {use.used} of {use.max} actions in {use.per_seconds} s"
     next_step = f"wait until {use.window_end}, when it begins anew, or raise the budget in the plans file"
     return Failed("action_is_within_budget", evidence, "action_budget_exhausted", detail, next_step)
+
+
+def _way_on(state: GovernorState, until: Moment | None) -> str:
+    if until is not None:
+        return f"wait until {until}"
+    if state.refusing.keys() & ENDED_BY_RESUME:
+        return "resume the governor"
+    return "release the hold, or have the required controls attested"
 
 
 def _excess(quota: Quota, use: QuotaUse, amount: int) -> str:

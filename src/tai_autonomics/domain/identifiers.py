@@ -14,6 +14,8 @@ FeatureName = NewType("FeatureName", str)
 MetricName = NewType("MetricName", str)
 RuleName = NewType("RuleName", str)
 ActionId = NewType("ActionId", str)
+HoldId = NewType("HoldId", str)
+ControlName = NewType("ControlName", str)
 
 IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}", re.ASCII)
 IDENTIFIER_RULE: Final = "1 to 128 of A-Z a-z 0-9 . _ : @ - and starts with a letter or digit"
@@ -38,7 +40,7 @@ def parse_entitlement_id(text: str) -> EntitlementId:
 
 
 def parse_name(text: str) -> str:
-    """The name of a plan, quota, feature, metric or rule. Raises Malformed(malformed_request)."""
+    """The name of a plan, quota, feature, metric, rule or control. Raises Malformed(malformed_request)."""
     return _identifier(text, reason="malformed_request", what="a name")
 
 

@@ -6,7 +6,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from tai_autonomics.domain.actions import ActionType
-from tai_autonomics.domain.identifiers import FeatureName, PlanName, QuotaName
+from tai_autonomics.domain.identifiers import ControlName, FeatureName, PlanName, QuotaName
 from tai_autonomics.domain.rules import Budget, Governance
 
 Per = Literal["minute", "hour", "day", "month", "lifetime"]
@@ -39,6 +39,8 @@ class Plan(Struct, frozen=True):
     on_stale: OnStale = "allow"
     retired: bool = False
     governor: Governance = Governance()
+    requires: tuple[ControlName, ...] = ()
+    """Controls that must be attested compliant for the tenant to be served."""
 
 
 class Plans(Struct, frozen=True):

@@ -22,6 +22,7 @@ VIEWERS: Final = frozenset({"viewer", "operator", "auditor", "admin"})
 CHECKERS: Final = frozenset({"viewer", "integration", "operator", "admin"})
 INTEGRATIONS: Final = frozenset({"integration", "admin"})
 OPERATORS: Final = frozenset({"operator", "admin"})
+AUDITORS: Final = frozenset({"auditor", "admin"})
 ADMINS: Final = frozenset({"admin"})
 
 MARKETPLACE: Final = "POST /marketplace"
@@ -63,6 +64,9 @@ ROLES: Final[Mapping[tuple[str, str], frozenset[str] | None]] = MappingProxyType
         ("POST /v1/tenants/{tenant}/actions/{action}/approve", ""): OPERATORS,
         ("POST /v1/tenants/{tenant}/actions/{action}/deny", ""): OPERATORS,
         ("POST /v1/tenants/{tenant}/actions/{action}/cancel", ""): OPERATORS,
+        ("POST /v1/tenants/{tenant}/holds", ""): OPERATORS,
+        ("POST /v1/tenants/{tenant}/holds/{hold}/release", ""): OPERATORS,
+        ("POST /v1/tenants/{tenant}/attestations", ""): AUDITORS,
         ("POST /v1/tenants/{tenant}/erasures", ""): ADMINS,
         ("GET /v1/policies/{digest}", ""): ANY_TOKEN,
     }

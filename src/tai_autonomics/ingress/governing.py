@@ -5,6 +5,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from tai_autonomics.domain.compliance import ReleaseHold
 from tai_autonomics.domain.governor import ApproveAction, CancelAction, DenyAction, PauseGovernor, ResumeGovernor
 from tai_autonomics.ingress import parsing, strict_json
 from tai_autonomics.ingress.decisions import decide, own_command_id, reply_with, submission_of, tenant_of
@@ -12,7 +13,7 @@ from tai_autonomics.ingress.exchange import Exchange, Reply
 from tai_autonomics.ingress.front_door import FrontDoor
 from tai_autonomics.ingress.parsing import KeyText, ReasonText
 
-Told = PauseGovernor | ResumeGovernor | ApproveAction | DenyAction | CancelAction
+Told = PauseGovernor | ResumeGovernor | ApproveAction | DenyAction | CancelAction | ReleaseHold
 
 
 class WordAsked(Struct, frozen=True, forbid_unknown_fields=True):

@@ -55,6 +55,7 @@ _PATTERNS: Final[Mapping[str, dict[str, Any]]] = {
     "tenant": {"pattern": IDENTIFIER_PATTERN},
     "quota": {"pattern": IDENTIFIER_PATTERN},
     "action": {"pattern": IDENTIFIER_PATTERN},
+    "hold": {"pattern": IDENTIFIER_PATTERN},
     "seq": {"pattern": "^[1-9][0-9]{0,15}$"},
     "digest": {"pattern": "^[0-9a-f]{64}$"},
     "reason": {"enum": sorted(REASONS)},

@@ -7,13 +7,14 @@ from starlette.routing import compile_path
 
 from tai_autonomics.application.actions import RESULTS, STAGES, ActionShown
 from tai_autonomics.application.queries import TenantView
-from tai_autonomics.ingress import actions, governing, marketplace, openapi, probes, pubsub, signals, tenants
+from tai_autonomics.ingress import actions, complying, governing, marketplace, openapi, probes, pubsub, signals, tenants
 from tai_autonomics.ingress.exchange import Exchange, Handler, Reply, Route, TurnedAway
 from tai_autonomics.ingress.front_door import FrontDoor
 from tai_autonomics.ingress.replies import Sealed
 
 ENTITLEMENT_REFUSALS: Final = (
     "clock_skew",
+    "compliance_closed",
     "entitlement_inactive",
     "invalid_time",
     "invalid_transition",
@@ -21,7 +22,13 @@ ENTITLEMENT_REFUSALS: Final = (
     "too_many_entitlements",
     "unknown_plan",
 )
-USAGE_REFUSALS: Final = ("entitlement_inactive", "quota_exceeded", "release_exceeds_use", "unknown_quota")
+USAGE_REFUSALS: Final = (
+    "compliance_closed",
+    "entitlement_inactive",
+    "quota_exceeded",
+    "release_exceeds_use",
+    "unknown_quota",
+)
 SIGNAL_REFUSALS: Final = ("clock_skew", "entitlement_inactive", "stale", "unknown_metric")
 _KEYED: Final = ("idempotency_key_reused",)
 
@@ -211,10 +218,15 @@ def routes() -> tuple[Route, ...]:
             "actions/{action}/approve",
             actions.approve,
             "One person's approval of the action in flight",
-            ("action_budget_exhausted", "entitlement_inactive", "governor_refusing"),
+            ("action_budget_exhausted", "compliance_closed", "entitlement_inactive", "governor_refusing"),
         ),
         _told("actions/{action}/deny", actions.deny, "Do not do the action that waits for approval"),
         _told("actions/{action}/cancel", actions.cancel, "Do no more of the action in flight"),
+        _said(
+            "holds", complying.place, complying.HoldAsked, "Refuse what is in a scope, until it is released or expires"
+        ),
+        _told("holds/{hold}/release", complying.release, "End a hold before its time"),
+        _said("attestations", complying.attest, complying.AttestationAsked, "A verdict on a control, for a time"),
         Route(
             method="POST",
             path="/v1/tenants/{tenant}/erasures",
@@ -222,7 +234,7 @@ def routes() -> tuple[Route, ...]:
             summary="Erase a part of a receipt; its commitment stays",
             takes=(tenants.ErasureAsked,),
             answers=(tenants.Erased,),
-            reasons=_KEYED,
+            reasons=("compliance_closed", *_KEYED),
             keyed=True,
             writes=True,
             body="own",
@@ -246,7 +258,7 @@ def routes() -> tuple[Route, ...]:
 
 
 def _told(path: str, serve: Handler, summary: str, reasons: tuple[str, ...] = ()) -> Route:
-    """What an operator tells a governor."""
+    """What an operator tells a governor, in a body that may be left out."""
     return Route(
         method="POST",
         path=f"/v1/tenants/{{tenant}}/{path}",
@@ -256,6 +268,22 @@ def _told(path: str, serve: Handler, summary: str, reasons: tuple[str, ...] = ()
         body_optional=True,
         answers=(Sealed,),
         reasons=("invalid_transition", *reasons, *_KEYED),
+        keyed=True,
+        writes=True,
+        body="own",
+    )
+
+
+def _said(path: str, serve: Handler, takes: type, summary: str) -> Route:
+    """What is said of a tenant's compliance."""
+    return Route(
+        method="POST",
+        path=f"/v1/tenants/{{tenant}}/{path}",
+        serve=serve,
+        summary=summary,
+        takes=(takes,),
+        answers=(Sealed,),
+        reasons=("invalid_time", "invalid_transition", *_KEYED),
         keyed=True,
         writes=True,
         body="own",

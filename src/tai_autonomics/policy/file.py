@@ -7,7 +7,7 @@ from typing import Final, get_args
 from yaml import MappingNode, Node
 
 from tai_autonomics.domain.actions import ActionType
-from tai_autonomics.domain.identifiers import FeatureName, PlanName
+from tai_autonomics.domain.identifiers import ControlName, FeatureName, PlanName
 from tai_autonomics.domain.plans import OnStale, Plan, Plans
 from tai_autonomics.domain.rules import Budget
 from tai_autonomics.policy.governing import read_budget, read_governor
@@ -29,6 +29,8 @@ from tai_autonomics.policy.writing import with_members, written
 
 __all__ = ["FILE_BYTES_MAX", "carry_over", "load", "shipped"]
 
+REQUIRES_MAX: Final = 16
+"""So many controls fit into one receipt beside everything else that it says."""
 ON_STALES: Final[tuple[OnStale, ...]] = get_args(OnStale)
 
 
@@ -97,25 +99,38 @@ def _plans(node: Node | None, section: str, problems: Problems) -> dict[PlanName
 
 def _plan(name: PlanName, node: Node, retired: bool, problems: Problems) -> Plan | None:
     what = f"plan {name}"
-    optional = ("features", "quotas", "on_stale", "governor")
+    optional = ("features", "quotas", "on_stale", "requires", "governor")
     parts = members_of(node, what, problems, required=("rank",), optional=optional)
     rank = whole_of(parts.get("rank"), f"{what}: rank", problems)
     features = _features(parts.get("features"), f"{what}: features", problems)
     quotas = read_quotas(parts.get("quotas"), what, problems)
     on_stale = choice_of(parts.get("on_stale"), f"{what}: on_stale", ON_STALES, problems) or "allow"
     governor = read_governor(parts.get("governor"), what, quotas, problems)
-    return None if rank is None else Plan(name, rank, features, quotas, on_stale, retired, governor)
+    requires = _requires(parts.get("requires"), f"{what}: requires", problems)
+    return None if rank is None else Plan(name, rank, features, quotas, on_stale, retired, governor, requires)
 
 
 def _features(node: Node | None, what: str, problems: Problems) -> frozenset[FeatureName]:
-    features: set[FeatureName] = set()
+    return frozenset(FeatureName(name) for name in _names(node, what, problems))
+
+
+def _requires(node: Node | None, what: str, problems: Problems) -> tuple[ControlName, ...]:
+    controls = tuple(ControlName(name) for name in _names(node, what, problems))
+    if node is not None and len(controls) > REQUIRES_MAX:
+        problems.add(node, f"{what}: more than {REQUIRES_MAX}")
+    return controls
+
+
+def _names(node: Node | None, what: str, problems: Problems) -> list[str]:
+    """A list of names, each once, in its order."""
+    names: list[str] = []
     for item in items_of(node, what, problems):
         name = name_of(item, what, problems)
-        if name in features:
+        if name in names:
             problems.add(item, f"{what}: {name} is listed twice")
         elif name is not None:
-            features.add(FeatureName(name))
-    return frozenset(features)
+            names.append(name)
+    return names
 
 
 def _fleet(node: Node | None, problems: Problems) -> dict[ActionType, Budget]:

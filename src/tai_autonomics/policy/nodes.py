@@ -20,9 +20,6 @@ DEPTH_MAX: Final = 8
 SHOWN_CHARACTERS_MAX: Final = 40
 DAY_SECONDS: Final = 86_400
 
-LATER: Final = frozenset({"requires"})
-"""Members that a later release reads; to pass them over would promise what nobody does."""
-
 STRING: Final = "tag:yaml.org,2002:str"
 INTEGER: Final = "tag:yaml.org,2002:int"
 BOOLEAN: Final = "tag:yaml.org,2002:bool"
@@ -112,8 +109,6 @@ def members_of(
     for key, value in _pairs(node, what, problems):
         if key.value in required or key.value in optional:
             members[key.value] = value
-        elif key.value in LATER:
-            problems.add(key, f"{what}: {key.value} is not available in this release")
         else:
             known = f"known are {', '.join(required + optional)}" if required or optional else "it takes none"
             problems.add(key, f"{what}: unknown key {short(key.value)}: {known}")

@@ -37,6 +37,8 @@ def written(plan: Plan) -> str:
         },
         "on_stale": plan.on_stale,
     }
+    if plan.requires:
+        members["requires"] = plan.requires
     if plan.governor != Governance():
         members["governor"] = _governor(plan.governor)
     # Not as escapes: JSON writes a character beyond U+FFFF as two of them, and YAML would read two characters.

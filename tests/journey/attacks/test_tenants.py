@@ -64,6 +64,9 @@ EXPECTED: Final[Mapping[tuple[str, str], set[str] | None]] = {
     ("POST /v1/tenants/{tenant}/actions/{action}/approve", ""): OPERATORS,
     ("POST /v1/tenants/{tenant}/actions/{action}/deny", ""): OPERATORS,
     ("POST /v1/tenants/{tenant}/actions/{action}/cancel", ""): OPERATORS,
+    ("POST /v1/tenants/{tenant}/holds", ""): OPERATORS,
+    ("POST /v1/tenants/{tenant}/holds/{hold}/release", ""): OPERATORS,
+    ("POST /v1/tenants/{tenant}/attestations", ""): {"auditor", "admin"},
     ("POST /v1/tenants/{tenant}/erasures", ""): {"admin"},
 }
 OF_A_TENANT: Final = [route for route, _ in EXPECTED if "{tenant}" in route]
@@ -83,6 +86,14 @@ BODIES: Final[dict[str, Any]] = {
     "POST /v1/tenants/{tenant}/actions/{action}/approve": {},
     "POST /v1/tenants/{tenant}/actions/{action}/deny": {},
     "POST /v1/tenants/{tenant}/actions/{action}/cancel": {},
+    "POST /v1/tenants/{tenant}/holds": {"scope": "actions", "evidence": "urn:stolen"},
+    "POST /v1/tenants/{tenant}/holds/{hold}/release": {},
+    "POST /v1/tenants/{tenant}/attestations": {
+        "control": "dpa_signed",
+        "status": "non_compliant",
+        "evidence": "urn:stolen",
+        "valid_until": "2099-01-01T00:00:00Z",
+    },
     "POST /v1/tenants/{tenant}/erasures": {"seq": 1, "part": "metadata"},
     MARKETPLACE: {"tenant_id": "acme", "entitlement_id": "none"},
     "POST /pubsub": {
@@ -110,7 +121,8 @@ REQUIRED: Final[Mapping[str, dict[str, str]]] = {
 
 def asked(client: httpx.Client, route: str, tenant: str, command: str = "") -> httpx.Response:
     method, path = route.split()
-    path = path.format(tenant=tenant, seq=1, quota="api_calls", digest="0" * 64, reason="stale", action="none")
+    places = {"seq": 1, "quota": "api_calls", "digest": "0" * 64, "reason": "stale", "action": "none", "hold": "none"}
+    path = path.format(tenant=tenant, **places)
     body = BODIES.get(route)
     if command:
         body = {**BODIES[route], "action": command, **REQUIRED.get(command, {})}
@@ -138,7 +150,7 @@ def test_the_table_is_the_codes_and_each_of_its_rows_can_be_asked() -> None:
     }
     assert {route for route, _ in EXPECTED if route.startswith("POST ")} == BODIES.keys()
     assert {command for route, command in EXPECTED if route == MARKETPLACE} == FORMS.keys()
-    assert len(OF_A_TENANT) == 16
+    assert len(OF_A_TENANT) == 19
 
 
 @pytest.mark.parametrize(("route", "command"), EXPECTED, ids=lambda each: each)

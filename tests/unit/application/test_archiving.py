@@ -22,10 +22,19 @@ from tai_autonomics.application.codec import events_of
 from tai_autonomics.application.importing import Import, Imported
 from tai_autonomics.application.restoring import Restoring
 from tai_autonomics.application.transfer import beginning, export, live_state, replay, stored
+from tai_autonomics.domain.compliance import HoldPlaced, PlaceHold, ReleaseHold, Scope
 from tai_autonomics.domain.entitlement import Grant
+from tai_autonomics.domain.identifiers import HoldId
 from tai_autonomics.domain.moments import moment_of, plus_seconds
 from tai_autonomics.domain.tenant import Erase, LedgerArchived
-from tai_autonomics.errors import BrokenArchive, BrokenChain, LedgerNewerThanCode, OutcomeUnknown, StoreUnavailable
+from tai_autonomics.errors import (
+    BrokenArchive,
+    BrokenChain,
+    HeldBack,
+    LedgerNewerThanCode,
+    OutcomeUnknown,
+    StoreUnavailable,
+)
 from tai_autonomics.ledger.chain import verify as verify_lines
 from tai_autonomics.ledger.lines import parse_line, reply
 from tai_autonomics.ledger.records import Base, Dropped, Erased, Ledger, Receipt
@@ -126,6 +135,25 @@ async def test_what_was_archived_is_sealed_with_the_digests_of_state_and_file(on
 
 
 # ---- where to cut
+
+
+@pytest.mark.parametrize("scope", ["erasure", "all"])
+async def test_a_hold_on_erasing_keeps_receipts_from_being_dropped_until_it_is_released(
+    one: Instance, scope: Scope
+) -> None:
+    await aged(one, 5)
+    held = (await one.submit(PlaceHold(scope, "urn:case:1", "me"))).receipt
+    archived, work = read_back(await lines_of(one.store, 3)), archiving_of(one)
+    with pytest.raises(HeldBack, match="acme: a hold forbids erasing"):
+        await work.seal(archived)
+    assert (await one.store.bases(("acme",))) == {}
+    await one.submit(ReleaseHold(hold_of(held), "me"))
+    assert (await work.seal(archived)).receipt.type == "transition"
+
+
+def hold_of(receipt: Receipt) -> HoldId:
+    (event,) = (each for each in events_of(receipt) if isinstance(each, HoldPlaced))
+    return event.hold_id
 
 
 async def test_the_last_that_is_old_enough_is_found_by_its_time(one: Instance) -> None:

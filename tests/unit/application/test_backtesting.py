@@ -30,9 +30,10 @@ from tai_autonomics.application.shadows import shadows
 from tai_autonomics.application.tallying import Act
 from tai_autonomics.application.transfer import receipts, seq_before
 from tai_autonomics.domain.actions import SuspendEntitlements
+from tai_autonomics.domain.compliance import Attest, PlaceHold, ReleaseHold
 from tai_autonomics.domain.entitlement import Grant, Resume, Suspend
 from tai_autonomics.domain.governor import BeginAttempt, PauseGovernor, ReportResult, ResumeGovernor
-from tai_autonomics.domain.identifiers import EntitlementId
+from tai_autonomics.domain.identifiers import ControlName, EntitlementId
 from tai_autonomics.domain.moments import FIRST, Moment
 from tai_autonomics.domain.plans import Plans
 from tai_autonomics.domain.quota import Consume
@@ -76,6 +77,34 @@ async def test_under_the_same_plans_nothing_differs(store: FaultyStore) -> None:
     assert (found.signals, found.unrecorded, found.differs) == (5, 0, False)
     assert found.recorded.acts == found.rehearsed.acts == acts(1, 20)
     assert found.recorded.rules == found.rehearsed.rules
+
+
+async def test_holds_and_attestations_hold_the_rehearsal_as_they_held_the_record(store: FaultyStore) -> None:
+    requiring = governed(rule(mode="shadow", cooldown=0), requires=("dpa",))
+    async with opened(store, plans_in_force=requiring) as one:
+        await one.grant()
+        for minute, command in enumerate(
+            (
+                observed(90),
+                Attest(ControlName("dpa"), "compliant", "urn:dpa", "eve", after(9 * 60)),
+                observed(90),
+                PlaceHold("actions", "urn:case", "olga", after(5 * 60)),
+                observed(10, 90),
+                observed(10, 90),
+                PlaceHold("all", "urn:case", "olga"),
+                observed(10, 90),
+            )
+        ):
+            await at(one, minute, command)
+        (hold,) = (await one.corridor.durable("acme")).state.compliance.holds
+        await at(one, 8, ReleaseHold(hold, "olga"))
+        await at(one, 8.5, observed(10, 90))
+        await at(one, 10, observed(10, 90))
+    found = await again(store, requiring)
+    assert found.recorded.acts == acts(2, 5, 8.5)
+    assert (found.rehearsed.acts, found.differs) == (found.recorded.acts, False)
+    freed = await again(store, governed(rule(mode="shadow", cooldown=0)))
+    assert freed.new == acts(0, 10)
 
 
 async def test_other_rules_act_at_other_times(store: FaultyStore) -> None:

@@ -17,6 +17,7 @@ from tai_autonomics.application.codec import (
     state_to_bytes,
 )
 from tai_autonomics.domain.actions import Throttle
+from tai_autonomics.domain.compliance import Attest, ExpireHold, LapseAttestation, PlaceHold
 from tai_autonomics.domain.decider import fold
 from tai_autonomics.domain.entitlement import EntitlementGranted, EntitlementRenewed, EntitlementRevoked
 from tai_autonomics.domain.fleet import Reserve
@@ -28,7 +29,7 @@ from tai_autonomics.domain.governor import (
     ReportResult,
     ResumeGovernor,
 )
-from tai_autonomics.domain.identifiers import ActionId
+from tai_autonomics.domain.identifiers import ActionId, ControlName, HoldId
 from tai_autonomics.domain.moments import Moment
 from tai_autonomics.domain.quota import QuotaConsumed
 from tai_autonomics.domain.rules import Budget
@@ -50,6 +51,19 @@ OLD_STATE = (
     b'"per":"lifetime","window_start":null,"window_end":null,"crossed":[]}},"timers":{"entitlement/ent_1/expire":'
     b'{"subject":"entitlement/ent_1","kind":"expire","due":"2027-01-01T00:00:00.000000Z"}},'
     b'"due":"2027-01-01T00:00:00.000000Z"}'
+)
+
+OLD_GOVERNED_STATE = (
+    b'{"plan":"professional","entitlements":{"ent_1":{"status":"active","plan":"professional"}},"in_service":'
+    b'{"professional":1},"quotas":{},"timers":{"action/act_1/deadline":{"subject":"action/act_1","kind":"deadline",'
+    b'"due":"2026-11-24T12:40:45.000000Z"}},"due":"2026-11-24T12:40:45.000000Z","governor":{"started":true,"metrics":'
+    b'{"cpu":{"samples":[["2026-11-24T12:30:15.000000Z","99"]]}},"rules":{"cpu-high":{"level":"acted",'
+    b'"cooldown_until":"2026-11-24T12:40:15.000000Z"}},"in_flight":{"id":"act_1","rule":"cpu-high","order":'
+    b'{"type":"webhook","url":"https://hooks.example/scale","idempotent":true},"attempts_max":3,"timeout_seconds":10,'
+    b'"requested_at":"2026-11-24T12:30:15.000000Z","metric":"cpu","value":"99","deadline":'
+    b'"2026-11-24T12:40:45.000000Z"},"refusing":{"pause":{"since":"2026-11-24T12:30:15.000000Z"}},"budget":{"used":1,'
+    b'"max":9,"per_seconds":60,"window_start":"2026-11-24T12:30:00.000000Z","window_end":'
+    b'"2026-11-24T12:31:00.000000Z"}},"fleet":{}}'
 )
 
 
@@ -102,8 +116,26 @@ def test_a_snapshot_of_a_release_without_governors_is_lifted() -> None:
     assert state_of(snapshot) == fold(evolve, INITIAL_STATE, EVENTS)
 
 
-def test_no_release_without_governors_takes_a_snapshot_of_one_with_them() -> None:
-    assert STATE_VERSION == 2
+def test_a_snapshot_of_a_release_without_holds_is_lifted() -> None:
+    """The same of version 2, whose governor has an action in flight and is paused."""
+    history = given(*in_service()).under(governed(budget=Budget(9, 60))).when(observed("9.50", 99)).and_then
+    snapshot = Snapshot(3, "l", "h", FIRST, 2, OLD_GOVERNED_STATE)
+    assert state_of(snapshot) == history.when(PauseGovernor()).and_then.state
+
+
+def test_no_release_without_holds_takes_a_snapshot_of_one_with_them() -> None:
+    assert STATE_VERSION == 3
+
+
+def test_compliance_comes_back_as_it_was_written() -> None:
+    held = given(*in_service()).when(PlaceHold("actions", "urn:case", "anna", SECOND)).and_then
+    attested = held.when(Attest(ControlName("dpa"), "compliant", "urn:dpa", "eve", FIRST)).and_then
+    lapsed = attested.when(LapseAttestation(ControlName("dpa"), FIRST), at=FIRST).and_then
+    over = lapsed.when(ExpireHold(HoldId(ACTION), SECOND), at=SECOND).and_then
+    for each in (held, attested, lapsed, over):
+        assert state_of(Snapshot(3, "l", "h", FIRST, STATE_VERSION, state_to_bytes(each.state))) == each.state
+        assert events_of(holding(events_to_json(each.events))) == each.events
+        assert b"null" not in canonical(events_to_json(each.events))
 
 
 def test_a_governor_comes_back_as_it_was_written() -> None:

@@ -5,10 +5,12 @@ from tests.builders import BIG, CALLS, ENT, PRO, plan, plans, quota
 from tests.unit.application.faulty_store import FaultyStore, Gate, held
 from tests.unit.application.instance import START, Instance, consume, opened, verify
 
+from tai_autonomics.application.compliance import ControlView, HoldView
 from tai_autonomics.application.ports import Caller
 from tai_autonomics.application.queries import AsOf, TenantListed
+from tai_autonomics.domain.compliance import Attest, PlaceHold
 from tai_autonomics.domain.entitlement import Grant, Suspend
-from tai_autonomics.domain.identifiers import EntitlementId, PlanName
+from tai_autonomics.domain.identifiers import ControlName, EntitlementId, PlanName
 from tai_autonomics.domain.moments import moment_of, plus_seconds
 from tai_autonomics.domain.tenant import Check
 from tai_autonomics.errors import ClockUntrusted, StoreUnavailable
@@ -79,6 +81,32 @@ async def test_a_tenant_is_shown_as_of_now(one: Instance) -> None:
     later = await one.queries.tenant("acme")
     assert later is not None
     assert (later.plan, later.quotas, later.entitlements[0].status) == (None, (), "expired")
+
+
+async def test_compliance_is_shown_as_of_now_though_no_timer_was_decided(store: FaultyStore) -> None:
+    requiring = plans(plan(PRO, requires=("dpa", "soc2")))
+    async with opened(store, plans_in_force=requiring) as one:
+        await one.grant()
+        await one.submit(PlaceHold("erasure", "urn:case", "olga", plus_seconds(MOMENT, 30)))
+        await one.submit(Attest(ControlName("soc2"), "compliant", "urn:soc2", "eve", plus_seconds(MOMENT, 60)))
+        await one.submit(Attest(ControlName("spare"), "non_compliant", "urn:x", "eve", plus_seconds(MOMENT, 60)))
+        shown = await one.queries.tenant("acme")
+        assert shown is not None
+        (hold,) = shown.compliance.holds
+        assert hold == HoldView(hold.hold_id, "erasure", "urn:case", "olga", MOMENT, plus_seconds(MOMENT, 30))
+        assert "-2-" in hold.hold_id
+        ended = plus_seconds(MOMENT, 60)
+        assert shown.compliance.controls == (
+            ControlView("dpa", "missing", required=True),
+            ControlView("soc2", "compliant", True, "urn:soc2", "eve", MOMENT, ended),
+            ControlView("spare", "non_compliant", False, "urn:x", "eve", MOMENT, ended),
+        )
+        assert shown.compliance.closed == ("service", "actions", "erasure")
+        one.clock.advance(60)
+        later = await one.queries.tenant("acme")
+        assert later is not None
+        assert (later.compliance.closed, later.compliance.holds) == (("service", "actions"), ())
+        assert [each.standing for each in later.compliance.controls] == ["missing", "lapsed", "lapsed"]
 
 
 async def test_an_unlimited_quota_has_nothing_that_remains(store: FaultyStore) -> None:

@@ -84,6 +84,11 @@ def test_each_outcome_can_be_assumed(outcome: str, status: str) -> None:
     assert steps[-1].to == status
 
 
+def test_what_the_plan_requires_is_taken_for_attested() -> None:
+    requiring = governed(rule(), requires=("dpa", "soc2"))
+    assert events(run(requiring, 90, 40)) == events(run(governed(rule()), 90, 40))
+
+
 def test_failures_open_the_breaker() -> None:
     steps = run(governed(rule(cooldown=1), failures=2), 90, 90, 90, 90, outcome="failed")
     assert settled(steps) == ["failed", "failed"]

@@ -281,7 +281,11 @@ def test_a_governor_is_shown_with_everything_that_applies_and_nothing_that_is_ov
 def test_a_governor_and_its_action_are_told_line_by_line() -> None:
     state = GovernorState(
         rules={HIGH: RuleState("acted", after(60)), RuleName("gone"): RuleState("clear", after(30))},
-        refusing={"pause": Refusing(after(-5)), "budget": Refusing(after(-9), until=after(9))},
+        refusing={
+            "pause": Refusing(after(-5)),
+            "budget": Refusing(after(-9), until=after(9)),
+            "hold": Refusing(after(-1)),
+        },
         throttle=Throttled(10, 60, after(1), ACTION),
     )
     action = InFlight(ACTION, HIGH, Throttle(10, 60, 300), 3, 10, after(0), CPU, "1", deadline=after(630))
@@ -296,6 +300,7 @@ def test_a_governor_and_its_action_are_told_line_by_line() -> None:
         "as of        receipt 7, t",
         f"governor     refusing, since {after(-9)}",
         f"cause        budget, since {after(-9)}, until {after(9)}",
+        f"cause        hold, since {after(-1)}, until compliance permits actions (holds list)",
         f"cause        pause, since {after(-5)}, until a person resumes it",
         f"rule         cpu-high: acted, mode approve, rests until {after(60)}",
         f"rule         gone: clear, not in the plan any more, rests until {after(30)}",

@@ -14,10 +14,29 @@ from tests.unit.cli import kinds
 from tests.unit.cli.exports import CommandLine, exported, ledger
 
 from tai_autonomics.application.sealing import Submission, seal_decision
-from tai_autonomics.cli.explaining import NOTHING_TO_SAY, actions, explain, gates, governors, lines_of, subjects
+from tai_autonomics.cli.explaining import (
+    NOTHING_TO_SAY,
+    actions,
+    compliance,
+    explain,
+    gates,
+    governors,
+    lines_of,
+    subjects,
+)
 from tai_autonomics.cli.explaining.events import sentence_of
 from tai_autonomics.domain.actions import Result
 from tai_autonomics.domain.budgets import BudgetUse
+from tai_autonomics.domain.compliance import (
+    Attestation,
+    ComplianceState,
+    Concern,
+    Hold,
+    HoldStatus,
+    Scope,
+    Standing,
+    Verdict,
+)
 from tai_autonomics.domain.entitlement import EntitlementState
 from tai_autonomics.domain.entitlement import Status as EntitlementStatus
 from tai_autonomics.domain.gates import (
@@ -25,6 +44,7 @@ from tai_autonomics.domain.gates import (
     Gate,
     Passed,
     action_is_within_budget,
+    compliance_permits,
     entitlement_is_in_service,
     governor_is_not_refusing,
     plan_includes_feature,
@@ -130,6 +150,11 @@ def test_every_type_of_receipt_has_a_sentence(type_: str) -> None:
         (subjects.ENTITLEMENT, EntitlementStatus),
         (subjects.GOVERNOR, GovernorStatus),
         (subjects.ACTION, Stage | Result),
+        (subjects.HOLD, HoldStatus),
+        (subjects.CONTROL, Standing),
+        (compliance.SCOPES, Scope),
+        (compliance.VERDICTS, Verdict),
+        (gates.CONCERNS, Concern),
         (subjects.SUBJECTS, Subject.__annotations__["kind"]),
         (actions.RESULTS, Result),
         (gates.SAID, Gate),
@@ -146,7 +171,14 @@ def test_there_are_words_for_exactly_what_the_domain_has(words: Mapping[str, Any
 
 
 USE = BudgetUse(4, 5, 3_600, NOW, after(3_600))
+HELD = ComplianceState({f"h{each}": Hold("all", f"urn:case:{each}", "anna", NOW, after(60)) for each in range(6)})
+ATTESTED = ComplianceState(controls={"dpa": Attestation("compliant", "urn:dpa", "anna", NOW, after(60))})
 GATES: list[Passed | Failed] = [
+    compliance_permits("service", ComplianceState(), plan(), NOW),
+    compliance_permits("erasure", HELD, plan(), NOW),
+    compliance_permits("actions", HELD, plan(requires=("dpa",)), NOW),
+    compliance_permits("service", ATTESTED, plan(requires=("dpa",)), NOW),
+    compliance_permits("service", ATTESTED, plan(requires=("dpa", "soc2")), NOW),
     entitlement_is_in_service(ENT, EntitlementState("active", plan().name)),
     entitlement_is_in_service(ENT, EntitlementState()),
     some_entitlement_is_in_service({plan().name: 2}, plan()),
@@ -168,11 +200,21 @@ GATES: list[Passed | Failed] = [
 ]
 
 
+def flat(value: Any) -> list[Any]:
+    match value:
+        case list():
+            return value
+        case dict():
+            return [*value, *value.values()]
+        case _:
+            return [value]
+
+
 @pytest.mark.parametrize("gate", GATES, ids=lambda gate: gate.gate)
 def test_all_evidence_of_a_gate_is_told(gate: Passed | Failed) -> None:
     said = gates.sentence_of(gate.gate, gate.evidence, passed=isinstance(gate, Passed))
     assert said.startswith("passed: " if isinstance(gate, Passed) else "failed: ")
-    values = [each for value in gate.evidence.values() for each in (value if isinstance(value, list) else [value])]
+    values = [each for value in gate.evidence.values() for each in flat(value)]
     assert [value for value in values if str(value) not in said] == []
     assert "Further evidence" not in said
 
@@ -199,6 +241,7 @@ def test_a_rule_that_acts_is_explained_with_gates_window_and_limits() -> None:
         "asked by  a call of POST /v1/tenants/{tenant}/signals, by anna; the command's id is http:anna:k.",
         "about     the tenant's governor, autonomic: it was boot (no signal was taken yet) before, and is intervening"
         " (an action is in flight) after.",
+        "gate      compliance_permits: passed: no hold is on that closes actions of rules.",
         "gate      entitlement_is_in_service: passed: of the tenant's entitlements, 1 are in service; the effective one"
         " is the plan professional.",
         "gate      governor_is_not_refusing: passed: the governor was boot: nothing holds its rules back.",
@@ -234,7 +277,7 @@ def test_signals_to_which_no_rule_says_anything_are_said_to_be_so() -> None:
 def test_a_refusal_says_why_what_next_and_whether_a_repeat_is_decided_anew() -> None:
     command = Consume(QuotaName("api_calls"), 101)
     said = told(given(*in_service()).when(command), command, "usage").splitlines()
-    assert said[4:7] == [
+    assert said[5:8] == [
         "gate      quota_is_available: failed: 0 of api_calls were used of the hard limit 100 per day, 100 remained,"
         " and 101 were asked for; the window began at 2026-11-24T00:00:00.000000Z and resets at"
         " 2026-11-25T00:00:00.000000Z.",

@@ -48,6 +48,7 @@ from tai_autonomics.domain.tenant import (
 
 TODAY, TOMORROW = moment("2026-11-24"), moment("2026-11-25")
 USED = QuotaConsumed(CALLS, 97, 97, "day", 100, TODAY, TOMORROW)
+PERMITTED = Passed("compliance_permits", {"concern": "service", "holds": []})
 
 
 def ask(state: TenantState, asked: Check, *, at: Moment = NOW, under: Plans | None = None) -> CheckResult:
@@ -62,25 +63,25 @@ def names(result: CheckResult) -> list[tuple[str, bool]]:
 def test_an_unknown_tenant_is_not_allowed() -> None:
     result = ask(INITIAL_STATE, Check())
     assert result == CheckResult(False, "entitlement_inactive", {}, result.gates)
-    assert names(result) == [("entitlement_is_in_service", False)]
+    assert names(result) == [("compliance_permits", True), ("entitlement_is_in_service", False)]
 
 
 def test_without_a_question_the_entitlement_alone_is_asked() -> None:
     result = ask(given(*in_service()).state, Check())
     evidence = {"entitlements_in_service": 1, "plan": PRO}
-    assert result == CheckResult(True, None, {}, (Passed("entitlement_is_in_service", evidence),))
+    assert result == CheckResult(True, None, {}, (PERMITTED, Passed("entitlement_is_in_service", evidence)))
 
 
 def test_a_feature_of_the_plan_is_allowed() -> None:
     result = ask(given(*in_service()).state, Check(feature="export"))
     assert result.allowed
-    assert result.gates[1] == Passed("plan_includes_feature", {"feature": "export", "plan": PRO})
+    assert result.gates[2] == Passed("plan_includes_feature", {"feature": "export", "plan": PRO})
 
 
 def test_a_feature_of_another_plan_names_that_plan() -> None:
     result = ask(given(*in_service()).state, Check(feature="audit"))
     assert (result.allowed, result.reason) == (False, "feature_not_in_plan")
-    assert result.gates[1] == Failed(
+    assert result.gates[2] == Failed(
         "plan_includes_feature",
         {"feature": "audit", "plan": PRO},
         "feature_not_in_plan",
@@ -90,7 +91,7 @@ def test_a_feature_of_another_plan_names_that_plan() -> None:
 
 
 def test_a_feature_of_no_plan_says_so() -> None:
-    failed = ask(given(*in_service()).state, Check(feature="time_travel")).gates[1]
+    failed = ask(given(*in_service()).state, Check(feature="time_travel")).gates[2]
     assert isinstance(failed, Failed)
     assert failed.next_step == "no plan includes it"
 
@@ -127,6 +128,7 @@ def test_an_unknown_quota_has_no_limits() -> None:
 def test_all_gates_answer_also_after_the_first_failure() -> None:
     result = ask(given(*in_service(), USED).state, Check("ent_2", feature="audit", quota=CALLS, amount=9))
     assert names(result) == [
+        ("compliance_permits", True),
         ("entitlement_is_in_service", False),
         ("plan_includes_feature", False),
         ("quota_is_available", False),
@@ -137,12 +139,13 @@ def test_all_gates_answer_also_after_the_first_failure() -> None:
 def test_without_anything_in_service_there_is_no_plan_to_ask() -> None:
     suspended = (*in_service(), EntitlementSuspended(ENT, "active"), EffectivePlanChanged(PRO))
     result = ask(given(*suspended).state, Check(ENT, feature="export", quota=CALLS))
-    assert names(result) == [("entitlement_is_in_service", False)]
+    assert names(result) == [("compliance_permits", True), ("entitlement_is_in_service", False)]
 
 
 def test_a_plan_that_left_the_file_includes_nothing() -> None:
     result = ask(given(*in_service()).state, Check(ENT, feature="export", quota=CALLS), under=plans(plan(FREE)))
     assert names(result) == [
+        ("compliance_permits", True),
         ("entitlement_is_in_service", True),
         ("plan_includes_feature", False),
         ("quota_is_available", False),

@@ -82,7 +82,7 @@ def test_verify_is_not_recorded_as_what_the_source_said_last() -> None:
 def test_verify_of_what_is_not_in_service_is_refused_with_its_state(history, state, next_step) -> None:
     then = given(*history).when(Verify(ENT))
     assert then.then_refused("entitlement_inactive").next_step == next_step
-    (failed,) = then.decision.gates
+    _, failed = then.decision.gates
     assert (failed.gate, failed.evidence["state"]) == ("entitlement_is_in_service", state)
     assert then.decision.was == then.decision.to == state
 

@@ -206,7 +206,7 @@ def test_without_an_entitlement_in_service_nothing_is_consumed() -> None:
     then = given().when(Consume(CALLS, 1))
     refused = then.then_refused("entitlement_inactive")
     assert refused.detail == "the tenant has no entitlement in service"
-    assert [gate.gate for gate in then.decision.gates] == ["entitlement_is_in_service"]
+    assert [gate.gate for gate in then.decision.gates] == ["compliance_permits", "entitlement_is_in_service"]
 
 
 def test_a_named_entitlement_is_itself_in_service() -> None:
@@ -224,7 +224,11 @@ def test_a_quota_that_the_plan_does_not_have_is_unknown() -> None:
     refused = then.then_refused("unknown_quota")
     assert refused.detail == "the plan professional has no quota seats"
     assert refused.next_step == "name one of its quotas: api_calls"
-    assert [gate.gate for gate in then.decision.gates] == ["entitlement_is_in_service", "quota_is_available"]
+    assert [gate.gate for gate in then.decision.gates] == [
+        "compliance_permits",
+        "entitlement_is_in_service",
+        "quota_is_available",
+    ]
 
 
 def test_a_plan_without_quotas_says_so() -> None:

@@ -22,6 +22,7 @@ from tests.builders import (
 )
 from tests.given_when_then import Given, given
 
+from tai_autonomics.domain.compliance import ExpireHold, LapseAttestation
 from tai_autonomics.domain.entitlement import (
     Activate,
     ApplyPlanChange,
@@ -129,7 +130,7 @@ def test_the_gates_ask_the_plan_in_force_not_the_one_last_recorded() -> None:
     held = given(*in_service(), EntitlementGranted("ent_2", FREE)).under(plans(plan(FREE, rank=99), plan(PRO, rank=1)))
     then = held.when(Consume(CALLS, 1))
     then.then_refused("unknown_quota")
-    assert then.decision.gates[0].evidence == {"entitlements_in_service": 2, "plan": FREE}
+    assert then.decision.gates[1].evidence == {"entitlements_in_service": 2, "plan": FREE}
 
 
 # decisions
@@ -142,7 +143,8 @@ def test_a_decision_names_its_subject_and_where_it_went() -> None:
         "none",
         "active",
     )
-    assert then.decision.gates == ()
+    assert [gate.gate for gate in then.decision.gates] == ["compliance_permits"]
+    assert given(*in_service()).when(Suspend(ENT)).decision.gates == ()
 
 
 def test_a_refusal_names_the_present_state_twice() -> None:
@@ -326,6 +328,8 @@ def test_a_budget_and_a_throttle_end_by_timers_of_the_governor() -> None:
         (Timer("action/a", "deadline", LATER), PassDeadline(ActionId("a"), LATER), "action/a"),
         (Timer("governor", "budget_end", LATER), EndBudget(LATER), "governor"),
         (Timer("governor", "throttle_end", LATER), EndThrottle(LATER), "governor"),
+        (Timer("hold/h", "hold_expiry", LATER), ExpireHold("h", LATER), "hold/h"),
+        (Timer("control/c", "attestation_lapse", LATER), LapseAttestation("c", LATER), "control/c"),
         (Timer(SUBJECT, "expire", LATER), Expire(ENT, LATER), SUBJECT),
     ],
 )

@@ -11,6 +11,7 @@ from msgspec.structs import asdict
 
 from tai_autonomics.application.actions import ActionShown, ActionView, GovernorView, Happened, State
 from tai_autonomics.application.codec import events_to_json
+from tai_autonomics.application.compliance import ComplianceView, ControlView, HoldView
 from tai_autonomics.application.corridor import Answer, Submission
 from tai_autonomics.application.ports import Answered, Caller, Verifier
 from tai_autonomics.application.queries import (
@@ -231,7 +232,12 @@ class MemoryQueries:
         quota = QuotaView("api_calls", 3, 100, 97, "day", "hard", MOMENT)
         entitlement = EntitlementView(entitlement_id="ent_1", status="active", plan="professional")
         governor = GovernorView("intervening", (), (), 0, since=MOMENT)
-        return TenantView(tenant, "professional", (entitlement,), (quota,), governor, AsOf(1, MOMENT), WAITING)
+        hold = HoldView("01JD0000000000000000000000-2-0123456789ab", "erasure", "urn:case:1", "olga", MOMENT)
+        control = ControlView("dpa_signed", "missing", required=True)
+        compliance = ComplianceView(("service", "actions", "erasure"), (hold,), (control,))
+        return TenantView(
+            tenant, "professional", (entitlement,), (quota,), compliance, governor, AsOf(1, MOMENT), WAITING
+        )
 
     async def actions(self, tenant: str, before: int | None, limit: int, state: State | None) -> ActionsPage | None:
         self.asked.append((tenant, before, limit, state))

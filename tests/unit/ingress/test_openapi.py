@@ -12,8 +12,8 @@ from tai_autonomics.ingress.replies import REASONS
 from tai_autonomics.ingress.routes import routes
 
 DOCUMENT: dict[str, Any] = json.loads(document(routes(), version="1.2.3"))
-NOT_IN_A_DOCUMENT = {"method_not_allowed", "compliance_closed"}
-"""A method that is not there has no place in it; the others belong to rooms that come later."""
+NOT_IN_A_DOCUMENT = {"method_not_allowed"}
+"""A method that is not there has no place in it."""
 
 
 def references(value: Any) -> set[str]:

@@ -4,7 +4,7 @@ A receipt in plain words, from the receipt alone: its gates, rule, window values
     explain    the whole receipt, sentence by sentence
     ├── subjects   what it is, who asked, how its subject stood
     ├── gates      what each gate looked at
-    └── events     what happened: entitlements, quotas, governors, actions
+    └── events     what happened: entitlements, quotas, governors, actions, compliance
         └── words      conditions, windows, budgets, orders
 """
 

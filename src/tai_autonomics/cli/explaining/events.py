@@ -1,8 +1,9 @@
 """Everything that can have happened to a tenant, a sentence an event."""
 
-from tai_autonomics.cli.explaining import actions, entitlements, governors, quotas
+from tai_autonomics.cli.explaining import actions, compliance, entitlements, governors, quotas
 from tai_autonomics.cli.explaining.actions import ActionEvent
 from tai_autonomics.cli.explaining.governors import RuleEvent
+from tai_autonomics.domain.compliance import ComplianceEvent
 from tai_autonomics.domain.entitlement import EntitlementEvent
 from tai_autonomics.domain.quota import QuotaEvent
 from tai_autonomics.domain.tenant import EffectivePlanChanged, Event, LedgerArchived, LedgerRestored, PartErased
@@ -18,6 +19,8 @@ def sentence_of(event: Event) -> str:
         return governors.sentence_of(event)
     if isinstance(event, ActionEvent):
         return actions.sentence_of(event)
+    if isinstance(event, ComplianceEvent):
+        return compliance.sentence_of(event)
     match event:
         case EffectivePlanChanged(was, plan):
             now = f"{plan}, the highest-ranked in service" if plan else "none, as no plan of the file's is in service"

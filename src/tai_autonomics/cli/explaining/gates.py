@@ -31,6 +31,23 @@ class _Seen:
         return "" if value is None else f"{before}{value}{after}"
 
 
+def _compliance(seen: _Seen, passed: bool) -> str:
+    concern, holds, controls = seen.take("concern"), seen.take("holds") or [], seen.take("controls") or {}
+    in_all, evidence = seen.take("holds_in_all"), seen.take("evidence") or []
+    words = CONCERNS.get(concern, concern)
+    on = f"no hold is on that closes {words}"
+    if holds:
+        on = f"of the holds that close {words}, {in_all} are on: {', '.join(holds)} (by {', '.join(evidence)})"
+    required = ", ".join(f"{control} is {standing}" for control, standing in controls.items())
+    return f"{on}{seen.told(', at the latest until ', 'until')}{f'; required is that {required}' if required else ''}."
+
+
+CONCERNS: Final[Mapping[str, str]] = MappingProxyType(
+    {"service": "service", "actions": "actions of rules", "erasure": "erasure"}
+)
+"""What compliance is asked about."""
+
+
 def _entitlement(seen: _Seen, passed: bool) -> str:
     named, state, some = seen.take("entitlement_id"), seen.take("state"), seen.take("entitlements_in_service")
     plan = seen.told(", with the plan ", "plan")
@@ -87,6 +104,7 @@ def _throttle(seen: _Seen, passed: bool) -> str:
 
 SAID: Final[Mapping[str, Callable[[_Seen, bool], str]]] = MappingProxyType(
     {
+        "compliance_permits": _compliance,
         "entitlement_is_in_service": _entitlement,
         "rate_is_within_throttle": _throttle,
         "plan_includes_feature": _feature,

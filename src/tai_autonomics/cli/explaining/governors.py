@@ -54,6 +54,7 @@ CAUSES: Final[Mapping[str, str]] = MappingProxyType(
         "breaker": "too many actions in a row failed, so the breaker is open",
         "unknown": "nobody knows whether an action was done, and a person must look",
         "budget": "the plan's budget of actions is used up",
+        "hold": "compliance is closed for actions: a hold is on, or a required control is not attested",
     }
 )
 """Why a governor refuses."""
@@ -135,7 +136,8 @@ def _evaluated(event: RuleEvaluated) -> str:
 
 
 def _begun(event: RefusalBegun) -> str:
-    ends = "until a person resumes it" if event.until is None else f"until {event.until}"
+    waits = "until that is over" if event.cause == "hold" else "until a person resumes it"
+    ends = waits if event.until is None else f"until {event.until}"
     facts = [
         None if event.rule is None else f"the rule {event.rule} would have acted",
         None if event.budget is None else f"used are {budget_words(event.budget)}",

@@ -66,8 +66,26 @@ ACTION: Final[Mapping[str, str]] = MappingProxyType(
 )
 """The stages of one in flight, and how one ends."""
 
+HOLD: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "none": "there was no such hold",
+        "on": "what is in its scope is refused",
+        "released": "ended by a person",
+        "expired": "ended by itself",
+    }
+)
+
+CONTROL: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "missing": "nobody had attested it",
+        "compliant": "attested to be met",
+        "non_compliant": "attested not to be met",
+        "lapsed": "its attestation was not renewed in time",
+    }
+)
+
 STATES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
-    {"entitlement": ENTITLEMENT, "governor": GOVERNOR, "action": ACTION}
+    {"entitlement": ENTITLEMENT, "governor": GOVERNOR, "action": ACTION, "hold": HOLD, "control": CONTROL}
 )
 """Of the subjects with a lifecycle."""
 
@@ -79,6 +97,8 @@ SUBJECTS: Final[Mapping[str, str]] = MappingProxyType(
         "action": "the action {id}",
         "receipt": "receipt {id} of this ledger",
         "ledger": "this ledger as a whole, {id}",
+        "hold": "the hold {id}",
+        "control": "the control {id}",
     }
 )
 

@@ -4,7 +4,7 @@ The autonomic governor: what is measured of a tenant, and what is done about it.
     boot --first signal--> stable --warn--> warning --clear--> stable
                              \\--act--> intervening <--act--/
                                            \\--settled--> stable
-    any --pause, breaker, unknown, budget--> refusing --resume, or the budget's window ends--> stable, or intervening
+    any --pause, breaker, unknown, budget, hold--> refusing --resume, or budget or hold over--> stable, or intervening
 
 At most one action is in flight; a pause does not end it. While it is, signals move windows and no rule acts; when it is
 settled, every rule is asked once. Nothing is dropped.
@@ -43,7 +43,7 @@ from tai_autonomics.domain.governor.commands import (
     ResumeGovernor,
 )
 from tai_autonomics.domain.governor.deciding import budget_use, decide, elapse
-from tai_autonomics.domain.governor.evaluating import Surroundings, reconsider, refusing_until
+from tai_autonomics.domain.governor.evaluating import Surroundings, hold_noted, reconsider, refusing_until
 from tai_autonomics.domain.governor.events import (
     ActionApproved,
     ActionAttempted,
@@ -68,6 +68,7 @@ from tai_autonomics.domain.governor.evolving import evolve
 from tai_autonomics.domain.governor.refusals import signal as signal_refusal
 from tai_autonomics.domain.governor.signals import Signal, parse_labels, parse_value, split, text_of
 from tai_autonomics.domain.governor.states import (
+    ENDED_BY_RESUME,
     INITIAL_STATE,
     ApprovalWanted,
     GovernorState,
@@ -89,6 +90,7 @@ from tai_autonomics.domain.governor.states import (
 from tai_autonomics.domain.governor.throttling import asked_more, throttle_use
 
 __all__ = [
+    "ENDED_BY_RESUME",
     "INITIAL_STATE",
     "LEASE_MARGIN_SECONDS",
     "ActionApproved",
@@ -147,6 +149,7 @@ __all__ = [
     "decide",
     "elapse",
     "evolve",
+    "hold_noted",
     "parse_labels",
     "parse_value",
     "reconsider",

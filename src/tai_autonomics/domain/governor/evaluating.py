@@ -21,6 +21,7 @@ from tai_autonomics.domain.governor.events import (
     GovernorEvent,
     Grounds,
     RefusalBegun,
+    RefusalEnded,
     RuleEvaluated,
     WindowSeen,
     Withheld,
@@ -47,13 +48,18 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class Surroundings(Struct, frozen=True):
-    """What the governor is told of its tenant and the moment. `action_id` is the next action's, should there be one."""
+    """
+    What the governor is told of its tenant and the moment. `action_id` is the next action's, should there be one.
+
+    `closed`: compliance does not permit actions.
+    """
 
     now: Moment
     plan: Plan | None
     quota: Mapping[QuotaName, QuotaFacts]
     action_id: ActionId
     observed_ahead_seconds_max: int
+    closed: bool = False
 
     @property
     def governance(self) -> Governance:
@@ -136,6 +142,7 @@ class Evaluation:
 
     def _act(self, rule: Rule, window: Window) -> _Hindrance | None:
         """Request the rule's action, or say what it would have done; or why not."""
+        self._note_hold()
         now, state = self.around.now, self.state
         if state.in_flight is not None:
             return _Hindrance("in_flight", None)
@@ -157,6 +164,12 @@ class Evaluation:
         self._acted.add(rule.name)
         self.add(self._shadow(rule, window) if rule.mode == "shadow" else self._request(rule, window, use))
         return None
+
+    def _note_hold(self) -> None:
+        """What compliance says now, where another plans file came since the last decision."""
+        noted = hold_noted(self.state, self.around.now, closed=self.around.closed)
+        if noted is not None:
+            self.add(noted)
 
     def _budget_use(self) -> BudgetUse | None:
         budget = self.around.governance.budget
@@ -222,6 +235,13 @@ def breaker(failures: int, state: GovernorState, around: Surroundings) -> Refusa
     if failures_max is None or failures < failures_max or "breaker" in state.refusing:
         return None
     return RefusalBegun("breaker", around.now, failures=failures, failures_max=failures_max)
+
+
+def hold_noted(state: GovernorState, now: Moment, *, closed: bool) -> RefusalBegun | RefusalEnded | None:
+    """What begins or ends where compliance is closed for actions, or is not any more; None where that is known."""
+    if closed is ("hold" in state.refusing):
+        return None
+    return RefusalBegun("hold", now) if closed else RefusalEnded(("hold",), now, state.failures)
 
 
 def refusing_until(state: GovernorState) -> Moment | None:

@@ -30,7 +30,10 @@ def already_paused() -> Refused:
 def nothing_to_resume(state: GovernorState) -> Refused:
     """What else holds it ends by itself."""
     until = [refusing.until for refusing in state.refusing.values() if refusing.until is not None]
-    next_step = f"wait until {max(until)}, when it ends by itself" if until else "nothing to do: it may act"
+    if "hold" in state.refusing:
+        next_step = "release the hold, or have the required controls attested"
+    else:
+        next_step = f"wait until {max(until)}, when it ends by itself" if until else "nothing to do: it may act"
     return Refused("invalid_transition", "the governor is not paused, and waits for nobody", next_step)
 
 

@@ -11,7 +11,8 @@ from tai_autonomics.domain.identifiers import ActionId, MetricName, RuleName
 from tai_autonomics.domain.moments import Moment
 
 Status = Literal["boot", "stable", "warning", "intervening", "refusing"]
-Cause = Literal["pause", "breaker", "unknown", "budget"]
+Cause = Literal["pause", "breaker", "unknown", "budget", "hold"]
+"""`hold`: compliance is closed for actions."""
 Level = Literal["clear", "warning", "acted"]
 """Where a rule stands. `acted`: it has, and was not clear since."""
 Stage = Literal["awaiting_approval", "ready", "attempting", "retrying"]

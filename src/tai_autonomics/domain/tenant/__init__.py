@@ -7,6 +7,7 @@ The governors of one tenant side by side, behind the gates.
 
     deciding   the answer to one command           checking   what it would be, without deciding
     ├── governing  ... of the autonomic governor       |
+    ├── complying  ... of the compliance governor      |
     └── asking     the gates, about this tenant  ──────┘
     evolving   what each event leaves              elapsing   which timer is next, and what all that are due leave
     └── timers, state ────────────────────────────────┘

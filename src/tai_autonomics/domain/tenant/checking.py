@@ -10,6 +10,7 @@ from tai_autonomics.domain.gates import (
     CheckReason,
     Failed,
     Passed,
+    compliance_permits,
     plan_includes_feature,
     quota_is_available,
     quota_is_in_plan,
@@ -94,10 +95,12 @@ def _checked(
     plans: Plans,
     within: tuple[Passed | Failed, ...],
 ) -> CheckResult:
-    gates = [tenant_is_entitled(asked.entitlement_id, state, plan), *within]
+    permitted = compliance_permits("service", state.compliance, plan, now)
+    entitled = tenant_is_entitled(asked.entitlement_id, state, plan)
+    gates = [permitted, entitled, *within]
     limits: dict[QuotaName, Limit] = {}
     # Without anything in service there is no plan that could be check.
-    if plan is not None or isinstance(gates[0], Passed):
+    if plan is not None or isinstance(entitled, Passed):
         if asked.feature is not None:
             gates.append(plan_includes_feature(asked.feature, plan, plans))
         if asked.quota is not None:

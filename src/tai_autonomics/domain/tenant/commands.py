@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from tai_autonomics.domain.compliance import ComplianceCommand, ComplianceTimer
 from tai_autonomics.domain.entitlement import (
     Cancel,
     ChangePlan,
@@ -22,10 +23,15 @@ from tai_autonomics.domain.quota import Consume, Release, Reset
 
 
 class Erase(Struct, frozen=True, gc=False):
-    """Takes an erasable part away from the receipt `seq`."""
+    """
+    Takes an erasable part away from the receipt `seq`.
+
+    `again`: that was decided before, and a backup brought the part back; no hold can keep what is erased already.
+    """
 
     seq: int
     part: str
+    again: bool = False
 
 
 class Restore(Struct, frozen=True, gc=False):
@@ -52,7 +58,7 @@ class Archive(Struct, frozen=True, gc=False):
 
 
 LifecycleCommand = Request | Grant | Reject | ChangePlan | Suspend | Resume | Cancel | Reinstate | Renew | Revoke
-TimerCommand = EntitlementTimer | GovernorTimer
+TimerCommand = EntitlementTimer | GovernorTimer | ComplianceTimer
 Command = (
     Verify
     | Consume
@@ -60,6 +66,7 @@ Command = (
     | Reset
     | LifecycleCommand
     | GovernorCommand
+    | ComplianceCommand
     | Reserve
     | TimerCommand
     | Erase

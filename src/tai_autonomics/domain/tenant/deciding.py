@@ -1,14 +1,23 @@
 """The answer to one command: gates in order, its governor, then what that means for the tenant's plan."""
 
+from typing import Final
+
 from tai_autonomics.domain.budgets import BudgetUse
+from tai_autonomics.domain.compliance import Attest, ExpireHold, LapseAttestation, PlaceHold, ReleaseHold
 from tai_autonomics.domain.decider import Accepted, Refused, fold
 from tai_autonomics.domain.entitlement import (
     Activate,
     ApplyPlanChange,
+    ChangePlan,
     EndTerm,
     EntitlementEvent,
     EntitlementTimer,
     Expire,
+    Grant,
+    Reinstate,
+    Renew,
+    Request,
+    Resume,
     Verify,
     elapse,
 )
@@ -18,6 +27,7 @@ from tai_autonomics.domain.fleet import Reserve
 from tai_autonomics.domain.gates import (
     Failed,
     Passed,
+    compliance_permits,
     entitlement_is_in_service,
     quota_is_available,
     quota_is_in_plan,
@@ -48,13 +58,16 @@ from tai_autonomics.domain.moments import Moment
 from tai_autonomics.domain.plans import Plans, highest
 from tai_autonomics.domain.quota import Consume, Release, Reset, consume, use_at
 from tai_autonomics.domain.quota import decide as decide_quota
-from tai_autonomics.domain.tenant import governing
+from tai_autonomics.domain.tenant import complying, governing
 from tai_autonomics.domain.tenant.asking import effective_plan, tenant_is_entitled
 from tai_autonomics.domain.tenant.commands import Archive, Command, Erase, LifecycleCommand, Restore
-from tai_autonomics.domain.tenant.decisions import Bounds, Decision, Kind, Subject, refused_by, with_plan
+from tai_autonomics.domain.tenant.decisions import Bounds, Decision, Kind, Subject, refused_by, with_consequences
 from tai_autonomics.domain.tenant.events import LedgerArchived, LedgerRestored, PartErased, RestoredHead
 from tai_autonomics.domain.tenant.governing import surroundings
 from tai_autonomics.domain.tenant.state import TenantState, entitlement_of, recounted, throttle_in_force
+
+PERMITTED: Final = (Request, Grant, ChangePlan, Resume, Reinstate, Renew)
+"""What compliance must permit. What takes service away, or gives back what was used, is never held up."""
 
 
 def decide(
@@ -70,8 +83,9 @@ def decide(
     """
     The answer to the command at `now`, which is never earlier than the last decision's time.
 
-    `action_id` names the action that the decision may ask for; it has named no other one before. `counted` is what was
-    asked of this instance under the tenant's throttle, for a consume while one is in force.
+    `action_id` names the action that the decision may ask for, or the hold that it places; it has named no other one
+    before. `counted` is what was asked of this instance under the tenant's throttle, for a consume while one is in
+    force.
     The caller decides first what `next_timer(state, now)` names, until that is nothing; but a Restore goes before all,
     because time passes on in a ledger only after it is said that it was restored.
     """
@@ -84,10 +98,12 @@ def decide(
             return _correct(command, state, now, plans)
         case Activate() | Expire() | EndTerm() | ApplyPlanChange():
             return _elapse(command, state, now, plans)
+        case PlaceHold() | ReleaseHold() | Attest() | ExpireHold() | LapseAttestation():
+            return complying.decide(command, state, now, plans, action_id)
         case Erase():
-            return _erase(command, state, plans)
+            return _erase(command, state, now, plans)
         case Archive():
-            return _archive(command, state, plans)
+            return _archive(command, state, now, plans)
         case Restore():
             return _restore(command, state, surroundings(state, now, plans, bounds, action_id), plans)
         case Observe():
@@ -116,10 +132,13 @@ def decide(
 def _consume(command: Consume, state: TenantState, now: Moment, plans: Plans, counted: BudgetUse | None) -> Decision:
     subject = Subject("quota", command.quota)
     plan = effective_plan(state, plans)
+    permitted = compliance_permits("service", state.compliance, plan, now)
+    if isinstance(permitted, Failed):
+        return refused_by(subject, None, (), permitted)
     entitled = tenant_is_entitled(command.entitlement_id, state, plan)
     if isinstance(entitled, Failed):
-        return refused_by(subject, None, (), entitled)
-    passed: tuple[Passed, ...] = (entitled,)
+        return refused_by(subject, None, (permitted,), entitled)
+    passed: tuple[Passed, ...] = (permitted, entitled)
     throttle = throttle_in_force(state, now)
     if throttle is not None:
         within = rate_is_within_throttle(throttle, throttle_use(now, throttle, counted))
@@ -133,7 +152,7 @@ def _consume(command: Consume, state: TenantState, now: Moment, plans: Plans, co
     available = quota_is_available(quota, use, command.amount)
     if isinstance(available, Failed):
         return refused_by(subject, None, passed, available)
-    events = with_plan(consume(command, quota, use), state, plan)
+    events = with_consequences(consume(command, quota, use), state, plan, now)
     return Decision(subject, None, None, (*passed, available), Accepted(events))
 
 
@@ -145,24 +164,35 @@ def _correct(command: Release | Reset, state: TenantState, now: Moment, plans: P
         case Refused() as refused:
             return Decision(subject, None, None, (), refused)
         case Accepted(events):
-            return Decision(subject, None, None, (), Accepted(with_plan(events, state, plan)))
+            return Decision(subject, None, None, (), Accepted(with_consequences(events, state, plan, now)))
 
 
 def _verify(command: Verify, state: TenantState, now: Moment, plans: Plans, bounds: Bounds) -> Decision:
     before = entitlement_of(state, command.entitlement_id)
+    subject = Subject("entitlement", command.entitlement_id)
+    permitted = compliance_permits("service", state.compliance, effective_plan(state, plans), now)
+    if isinstance(permitted, Failed):
+        return refused_by(subject, before.status, (), permitted)
     entitled = entitlement_is_in_service(command.entitlement_id, before)
     if isinstance(entitled, Failed):
-        return refused_by(Subject("entitlement", command.entitlement_id), before.status, (), entitled)
+        return refused_by(subject, before.status, (permitted,), entitled)
     outcome = decide_entitlement(
         command, before, now=now, plans=plans, observed_ahead_seconds_max=bounds.observed_ahead_seconds_max
     )
-    return _concluded(command.entitlement_id, outcome, state, plans, (entitled,))
+    return _concluded(command.entitlement_id, outcome, state, now, plans, (permitted, entitled))
 
 
 def _change(command: LifecycleCommand, state: TenantState, now: Moment, plans: Plans, bounds: Bounds) -> Decision:
+    before = entitlement_of(state, command.entitlement_id)
+    gates: tuple[Passed, ...] = ()
+    if isinstance(command, PERMITTED):
+        permitted = compliance_permits("service", state.compliance, effective_plan(state, plans), now)
+        if isinstance(permitted, Failed):
+            return refused_by(Subject("entitlement", command.entitlement_id), before.status, (), permitted)
+        gates = (permitted,)
     outcome = decide_entitlement(
         command,
-        entitlement_of(state, command.entitlement_id),
+        before,
         now=now,
         plans=plans,
         observed_ahead_seconds_max=bounds.observed_ahead_seconds_max,
@@ -170,30 +200,39 @@ def _change(command: LifecycleCommand, state: TenantState, now: Moment, plans: P
     is_new = command.entitlement_id not in state.entitlements
     if is_new and isinstance(outcome, Accepted) and len(state.entitlements) >= bounds.entitlements_max:
         outcome = _too_many(bounds.entitlements_max)
-    return _concluded(command.entitlement_id, outcome, state, plans)
+    return _concluded(command.entitlement_id, outcome, state, now, plans, gates)
 
 
 def _elapse(timer: EntitlementTimer, state: TenantState, now: Moment, plans: Plans) -> Decision:
     outcome = elapse(timer, entitlement_of(state, timer.entitlement_id), now=now)
-    return _concluded(timer.entitlement_id, outcome, state, plans)
+    return _concluded(timer.entitlement_id, outcome, state, now, plans)
 
 
-def _erase(command: Erase, state: TenantState, plans: Plans) -> Decision:
-    events = with_plan((PartErased(command.seq, command.part),), state, effective_plan(state, plans))
-    return Decision(Subject("receipt", str(command.seq)), None, None, (), Accepted(events))
+def _erase(command: Erase, state: TenantState, now: Moment, plans: Plans) -> Decision:
+    subject, plan = Subject("receipt", str(command.seq)), effective_plan(state, plans)
+    permitted = () if command.again else (compliance_permits("erasure", state.compliance, plan, now),)
+    for gate in permitted:
+        if isinstance(gate, Failed):
+            return refused_by(subject, None, (), gate)
+    events = with_consequences((PartErased(command.seq, command.part),), state, plan, now)
+    return Decision(subject, None, None, permitted, Accepted(events))
 
 
-def _archive(command: Archive, state: TenantState, plans: Plans) -> Decision:
+def _archive(command: Archive, state: TenantState, now: Moment, plans: Plans) -> Decision:
+    subject, plan = Subject("ledger", command.ledger), effective_plan(state, plans)
+    permitted = compliance_permits("erasure", state.compliance, plan, now)
+    if isinstance(permitted, Failed):
+        return refused_by(subject, None, (), permitted)
     said = LedgerArchived(
         command.first_seq, command.through_seq, command.hash, command.state_digest, command.archive_digest
     )
-    events = with_plan((said,), state, effective_plan(state, plans))
-    return Decision(Subject("ledger", command.ledger), None, None, (), Accepted(events))
+    events = with_consequences((said,), state, plan, now)
+    return Decision(subject, None, None, (permitted,), Accepted(events))
 
 
 def _restore(command: Restore, state: TenantState, around: Surroundings, plans: Plans) -> Decision:
     said = (LedgerRestored(RestoredHead(command.seq, command.hash)), *restored(state.governor, around))
-    events = with_plan(said, state, effective_plan(state, plans))
+    events = with_consequences(said, state, effective_plan(state, plans), around.now)
     # What it says of the action in flight is that action's result.
     kind: Kind = "action_result" if any(isinstance(each, ActionSettled) for each in said) else "transition"
     return Decision(Subject("ledger", command.ledger), None, None, (), Accepted(events), kind)
@@ -203,6 +242,7 @@ def _concluded(
     entitlement_id: EntitlementId,
     outcome: Accepted[EntitlementEvent] | Refused,
     state: TenantState,
+    now: Moment,
     plans: Plans,
     gates: tuple[Passed | Failed, ...] = (),
 ) -> Decision:
@@ -215,7 +255,9 @@ def _concluded(
         case Accepted(events):
             after = fold(evolve_entitlement, before, events)
             plan = highest(recounted(state.in_service, before=before, after=after), plans)
-            return Decision(subject, before.status, after.status, gates, Accepted(with_plan(events, state, plan)))
+            return Decision(
+                subject, before.status, after.status, gates, Accepted(with_consequences(events, state, plan, now))
+            )
 
 
 def _too_many(entitlements_max: int) -> Refused:

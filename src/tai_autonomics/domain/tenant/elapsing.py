@@ -2,6 +2,7 @@
 
 from msgspec.structs import replace
 
+from tai_autonomics.domain.compliance import ExpireHold, LapseAttestation
 from tai_autonomics.domain.decider import Accepted, fold
 from tai_autonomics.domain.entitlement import (
     FINAL,
@@ -14,7 +15,7 @@ from tai_autonomics.domain.entitlement import (
 )
 from tai_autonomics.domain.entitlement import evolve as evolve_entitlement
 from tai_autonomics.domain.governor import EndBudget, EndThrottle, LapseApproval, LoseAttempt, PassDeadline, stage_of
-from tai_autonomics.domain.identifiers import ActionId, EntitlementId
+from tai_autonomics.domain.identifiers import ActionId, ControlName, EntitlementId, HoldId
 from tai_autonomics.domain.moments import Moment, plus_seconds
 from tai_autonomics.domain.tenant.commands import TimerCommand
 from tai_autonomics.domain.tenant.state import TenantState, recounted
@@ -41,7 +42,8 @@ def after_timers(state: TenantState, now: Moment) -> TenantState:
     """
     The state once every entitlement's timer due by then is decided, but for `plan`, which says what was last recorded.
 
-    What is due of the governor waits for its decision: rules may have something to say to it.
+    What is due of the governor waits for its decision: rules may have something to say to it. What is due of holds and
+    attestations waits too: the gate that asks about them is told the moment.
     In one pass: folding them one by one copies the whole tenant for each, and a thousand may be due at one midnight.
     """
     if state.due is None or state.due > now:
@@ -97,6 +99,10 @@ def _command_of(timer: Timer) -> TimerCommand:
             return EndBudget(timer.due)
         case "throttle_end":
             return EndThrottle(timer.due)
+        case "hold_expiry":
+            return ExpireHold(HoldId(timer.subject.removeprefix("hold/")), timer.due)
+        case "attestation_lapse":
+            return LapseAttestation(ControlName(timer.subject.removeprefix("control/")), timer.due)
         case _:
             return _entitlement_timer(timer)
 

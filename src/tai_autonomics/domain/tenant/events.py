@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from tai_autonomics.domain.compliance import ComplianceEvent
 from tai_autonomics.domain.decider import Recorded
 from tai_autonomics.domain.entitlement import EntitlementEvent
 from tai_autonomics.domain.fleet import FleetReserved
@@ -59,6 +60,7 @@ Event = (
     QuotaEvent
     | EntitlementEvent
     | GovernorEvent
+    | ComplianceEvent
     | FleetReserved
     | EffectivePlanChanged
     | PartErased

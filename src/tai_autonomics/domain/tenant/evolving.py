@@ -2,6 +2,15 @@
 
 from msgspec.structs import replace
 
+from tai_autonomics.domain.compliance import (
+    AttestationLapsed,
+    ComplianceEvent,
+    ControlAttested,
+    HoldExpired,
+    HoldPlaced,
+    HoldReleased,
+)
+from tai_autonomics.domain.compliance import evolve as evolve_compliance
 from tai_autonomics.domain.entitlement import (
     EntitlementActivated,
     EntitlementCancellationScheduled,
@@ -97,6 +106,8 @@ def evolve(state: TenantState, event: Event) -> TenantState:
             | ThrottleEnded()
         ):
             return _evolve_governor(state, event)
+        case HoldPlaced() | HoldReleased() | HoldExpired() | ControlAttested() | AttestationLapsed():
+            return _evolve_compliance(state, event)
         case FleetReserved():
             return replace(state, fleet=evolve_fleet(state.fleet, event))
 
@@ -114,6 +125,7 @@ def _evolve_entitlement(state: TenantState, event: EntitlementEvent) -> TenantSt
         due=earliest(timers),
         governor=state.governor,
         fleet=state.fleet,
+        compliance=state.compliance,
     )
 
 
@@ -124,6 +136,12 @@ def _evolve_governor(state: TenantState, event: GovernorEvent) -> TenantState:
         return replace(state, governor=governor)
     timers = moved(state.timers, changes)
     return replace(state, governor=governor, timers=timers, due=earliest(timers))
+
+
+def _evolve_compliance(state: TenantState, event: ComplianceEvent) -> TenantState:
+    timers = moved(state.timers, due_of(event))
+    compliance = evolve_compliance(state.compliance, event)
+    return replace(state, compliance=compliance, timers=timers, due=earliest(timers))
 
 
 def _with_quotas(state: TenantState, quotas: dict[QuotaName, QuotaUse]) -> TenantState:
@@ -137,4 +155,5 @@ def _with_quotas(state: TenantState, quotas: dict[QuotaName, QuotaUse]) -> Tenan
         state.due,
         state.governor,
         state.fleet,
+        state.compliance,
     )

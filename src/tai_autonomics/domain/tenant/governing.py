@@ -7,10 +7,17 @@ from msgspec.structs import replace
 from tai_autonomics.domain import fleet
 from tai_autonomics.domain.actions import SuspendEntitlements
 from tai_autonomics.domain.budgets import use_at as budget_use_at
+from tai_autonomics.domain.compliance import is_closed
 from tai_autonomics.domain.decider import Accepted, Refused, fold
 from tai_autonomics.domain.entitlement import IN_SERVICE, Suspend
 from tai_autonomics.domain.entitlement import decide as decide_entitlement
-from tai_autonomics.domain.gates import Failed, Passed, action_is_within_budget, governor_is_not_refusing
+from tai_autonomics.domain.gates import (
+    Failed,
+    Passed,
+    action_is_within_budget,
+    compliance_permits,
+    governor_is_not_refusing,
+)
 from tai_autonomics.domain.governor import (
     ActionRequested,
     ActionSettled,
@@ -21,6 +28,7 @@ from tai_autonomics.domain.governor import (
     EndBudget,
     EndThrottle,
     GiveUp,
+    GovernorEvent,
     LapseApproval,
     LoseAttempt,
     Observe,
@@ -36,14 +44,13 @@ from tai_autonomics.domain.governor import (
     stage_of,
     status_of,
 )
-from tai_autonomics.domain.governor import evolve as evolve_governor
 from tai_autonomics.domain.identifiers import ActionId, QuotaName
 from tai_autonomics.domain.moments import Moment
 from tai_autonomics.domain.plans import Plan, Plans
 from tai_autonomics.domain.quota import use_at
 from tai_autonomics.domain.rules import QuotaFacts
 from tai_autonomics.domain.tenant.asking import effective_plan, tenant_is_entitled
-from tai_autonomics.domain.tenant.decisions import Bounds, Decision, Kind, Subject, refused_by, with_plan
+from tai_autonomics.domain.tenant.decisions import Bounds, Decision, Kind, Subject, refused_by, with_consequences
 from tai_autonomics.domain.tenant.events import Event
 from tai_autonomics.domain.tenant.evolving import evolve
 from tai_autonomics.domain.tenant.state import TenantState
@@ -59,7 +66,9 @@ ActionTimer = LoseAttempt | LapseApproval | PassDeadline
 def surroundings(state: TenantState, now: Moment, plans: Plans, bounds: Bounds, action_id: ActionId) -> Surroundings:
     """What the governor is told of the tenant."""
     plan = effective_plan(state, plans)
-    return Surroundings(now, plan, _quota_facts(state, plan, now), action_id, bounds.observed_ahead_seconds_max)
+    closed = is_closed(() if plan is None else plan.requires, "actions", state.compliance, now)
+    facts = _quota_facts(state, plan, now)
+    return Surroundings(now, plan, facts, action_id, bounds.observed_ahead_seconds_max, closed)
 
 
 def observe(command: Observe, state: TenantState, around: Surroundings) -> Decision:
@@ -72,9 +81,9 @@ def observe(command: Observe, state: TenantState, around: Surroundings) -> Decis
         case Refused() as refused:
             return Decision(GOVERNOR, was, was, (entitled,), refused)
         case Accepted(events):
-            asked = _gates_of_act(state, around) if any(isinstance(each, ActionRequested) for each in events) else ()
-            to = status_of(fold(evolve_governor, state.governor, events))
-            return Decision(GOVERNOR, was, to, (entitled, *asked), Accepted(with_plan(events, state, around.plan)))
+            acts = any(isinstance(each, ActionRequested) for each in events)
+            gates = _gates_of_act(state, around) if acts else (entitled,)
+            return _governors(events, gates, state, around)
 
 
 def steer(
@@ -91,16 +100,14 @@ def steer(
         case Refused() as refused:
             return Decision(GOVERNOR, was, was, (), refused)
         case Accepted(events):
-            to = status_of(fold(evolve_governor, state.governor, events))
-            return Decision(GOVERNOR, was, to, (), Accepted(with_plan(events, state, around.plan)))
+            return _governors(events, (), state, around)
 
 
 def approve(command: ApproveAction, state: TenantState, around: Surroundings) -> Decision:
     """A person's approval meets the gates again that the rule met."""
     subject, was = Subject("action", command.action_id), _stage(state, command.action_id)
-    gates = (tenant_is_entitled(None, state, around.plan), *_gates_of_act(state, around))
     passed: tuple[Passed, ...] = ()
-    for gate in gates:
+    for gate in _gates_of_act(state, around):
         if isinstance(gate, Failed):
             return refused_by(subject, was, passed, gate)
         passed = (*passed, gate)
@@ -110,7 +117,9 @@ def approve(command: ApproveAction, state: TenantState, around: Surroundings) ->
         case Accepted(events):
             after = fold(evolve, state, events)
             to = _stage(after, command.action_id)
-            return Decision(subject, was, to, passed, Accepted(with_plan(events, state, around.plan)))
+            return Decision(
+                subject, was, to, passed, Accepted(with_consequences(events, state, around.plan, around.now))
+            )
 
 
 def act_on(command: ActionCommand | ActionTimer, state: TenantState, around: Surroundings, plans: Plans) -> Decision:
@@ -158,15 +167,28 @@ def _followed(
         more = reconsider(after.governor, around)
         said = (*said, *more)
         if any(isinstance(event, ActionRequested) for event in more):
-            gates = (tenant_is_entitled(None, after, plan), *_gates_of_act(after, around))
+            gates = _gates_of_act(after, around)
     to = _stage(after, command.action_id) if settled is None else settled.result
     kind: Kind = "action_attempt" if isinstance(command, BeginAttempt) else "action_result"
-    return Decision(subject, was, to, gates, Accepted(with_plan(said, state, plan)), kind)
+    return Decision(subject, was, to, gates, Accepted(with_consequences(said, state, plan, around.now)), kind)
 
 
-def _gates_of_act(state: TenantState, around: Surroundings) -> tuple[Passed | Failed, Passed | Failed]:
-    use = budget_use(state.governor, around)
-    return governor_is_not_refusing(state.governor), action_is_within_budget(use)
+def _governors(
+    events: tuple[GovernorEvent, ...], gates: tuple[Passed | Failed, ...], state: TenantState, around: Surroundings
+) -> Decision:
+    """A decision whose subject is the governor."""
+    said = with_consequences(events, state, around.plan, around.now)
+    to = status_of(fold(evolve, state, said).governor)
+    return Decision(GOVERNOR, status_of(state.governor), to, gates, Accepted(said))
+
+
+def _gates_of_act(state: TenantState, around: Surroundings) -> tuple[Passed | Failed, ...]:
+    return (
+        compliance_permits("actions", state.compliance, around.plan, around.now),
+        tenant_is_entitled(None, state, around.plan),
+        governor_is_not_refusing(state.governor),
+        action_is_within_budget(budget_use(state.governor, around)),
+    )
 
 
 def _within_bounds(command: ActionCommand, state: TenantState) -> ActionCommand:

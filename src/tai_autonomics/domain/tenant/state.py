@@ -6,6 +6,8 @@ from msgspec import Struct
 
 from tai_autonomics.domain.actions import ActionType
 from tai_autonomics.domain.budgets import BudgetUse
+from tai_autonomics.domain.compliance import INITIAL_STATE as NO_COMPLIANCE
+from tai_autonomics.domain.compliance import ComplianceState
 from tai_autonomics.domain.entitlement import INITIAL_STATE as NO_ENTITLEMENT
 from tai_autonomics.domain.entitlement import EntitlementState, plan_in_service
 from tai_autonomics.domain.governor import INITIAL_STATE as NO_GOVERNOR
@@ -31,6 +33,7 @@ class TenantState(Struct, frozen=True):
     governor: GovernorState = NO_GOVERNOR
     fleet: dict[ActionType, BudgetUse] = {}
     """Used in the fleet's ledger alone."""
+    compliance: ComplianceState = NO_COMPLIANCE
 
 
 INITIAL_STATE: Final = TenantState()

@@ -9,6 +9,16 @@ from typing import Final, Literal, get_args
 
 from msgspec import Struct
 
+from tai_autonomics.domain.compliance import (
+    AttestationLapsed,
+    ControlAttested,
+    ExpireHold,
+    HoldExpired,
+    HoldPlaced,
+    HoldReleased,
+    LapseAttestation,
+)
+from tai_autonomics.domain.compliance import TimerKind as ComplianceTimerKind
 from tai_autonomics.domain.entitlement import (
     EntitlementActivated,
     EntitlementCancellationScheduled,
@@ -53,24 +63,32 @@ from tai_autonomics.domain.governor import (
     WouldHaveActed,
 )
 from tai_autonomics.domain.governor import TimerKind as GovernorTimerKind
-from tai_autonomics.domain.identifiers import ActionId
+from tai_autonomics.domain.identifiers import ActionId, ControlName, HoldId
 from tai_autonomics.domain.moments import Moment, plus_seconds
 from tai_autonomics.domain.quota import QuotaConsumed, QuotaReleased, QuotaReset, ThresholdCrossed
 from tai_autonomics.domain.tenant.commands import TimerCommand
 from tai_autonomics.domain.tenant.events import EffectivePlanChanged, Event, LedgerArchived, LedgerRestored, PartErased
 
-TimerKind = EntitlementTimerKind | GovernorTimerKind
+TimerKind = EntitlementTimerKind | GovernorTimerKind | ComplianceTimerKind
 EffectKind = Literal["attempt"]
 
 ENTITLEMENT_TIMERS: Final[tuple[EntitlementTimerKind, ...]] = get_args(EntitlementTimerKind)
-TIMER_KINDS: Final[tuple[TimerKind, ...]] = (*ENTITLEMENT_TIMERS, *get_args(GovernorTimerKind))
+TIMER_KINDS: Final[tuple[TimerKind, ...]] = (
+    *ENTITLEMENT_TIMERS,
+    *get_args(GovernorTimerKind),
+    *get_args(ComplianceTimerKind),
+)
 GOVERNOR: Final = "governor"
 FIRST_LEASE_SECONDS: Final = 10
 """The instance whose append asks for an action attempts it at once; the row is due for all others that much later."""
 
 
 class Timer(Struct, frozen=True, gc=False):
-    """At `due` the subject ("entitlement/<id>", "action/<id>", "governor") changes by itself."""
+    """
+    At `due` the subject changes by itself.
+
+    It is "entitlement/<id>", "action/<id>", "governor", "hold/<id>" or "control/<name>".
+    """
 
     subject: str
     kind: TimerKind
@@ -163,6 +181,14 @@ def due_of(event: Event) -> tuple[Change, ...]:
             return (SetTimer(GOVERNOR, "throttle_end", event.until),)
         case ThrottleEnded():
             return (SettleTimer(GOVERNOR, "throttle_end"),)
+        case HoldPlaced(hold_id, expires_at=expires_at):
+            return () if expires_at is None else (SetTimer(subject_of_hold(hold_id), "hold_expiry", expires_at),)
+        case HoldReleased(hold_id) | HoldExpired(hold_id):
+            return (SettleTimer(subject_of_hold(hold_id), "hold_expiry"),)
+        case ControlAttested(control, valid_until=valid_until):
+            return (SetTimer(subject_of_control(control), "attestation_lapse", valid_until),)
+        case AttestationLapsed(control):
+            return (SettleTimer(subject_of_control(control), "attestation_lapse"),)
 
 
 def subject_of(timer: TimerCommand) -> str:
@@ -172,12 +198,24 @@ def subject_of(timer: TimerCommand) -> str:
             return GOVERNOR
         case LoseAttempt() | LapseApproval() | PassDeadline():
             return subject_of_action(timer.action_id)
+        case ExpireHold(hold_id):
+            return subject_of_hold(hold_id)
+        case LapseAttestation(control):
+            return subject_of_control(control)
         case _:
             return f"entitlement/{timer.entitlement_id}"
 
 
 def subject_of_action(action_id: ActionId) -> str:
     return f"action/{action_id}"
+
+
+def subject_of_hold(hold_id: HoldId) -> str:
+    return f"hold/{hold_id}"
+
+
+def subject_of_control(control: ControlName) -> str:
+    return f"control/{control}"
 
 
 def _due_of_action(

@@ -114,6 +114,7 @@ def test_an_approval_meets_the_gates_again() -> None:
     assert WINDOW_END in spent.then_refused("action_budget_exhausted").next_step
     assert spent.then_refused("action_budget_exhausted").detail.startswith("the tenant's budget is used up: 0 of 0")
     assert [gate.gate for gate in spent.decision.gates] == [
+        "compliance_permits",
         "entitlement_is_in_service",
         "governor_is_not_refusing",
         "action_is_within_budget",

@@ -187,6 +187,7 @@ def test_a_change_of_plan_keeps_cool_downs_and_windows() -> None:
 def test_an_act_shows_the_gates_that_it_passed() -> None:
     acted = PRESENT.when(observed(99))
     assert [gate.gate for gate in acted.decision.gates] == [
+        "compliance_permits",
         "entitlement_is_in_service",
         "governor_is_not_refusing",
         "action_is_within_budget",

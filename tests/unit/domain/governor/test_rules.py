@@ -255,6 +255,7 @@ def test_when_an_action_is_settled_every_rule_is_asked_once_about_what_came_mean
     assert [(event.action_id, event.rule, event.value) for event in requested] == [("act_2", "other", "99")]
     assert (done.decision.was, done.decision.to) == ("attempting", "succeeded")
     assert [gate.gate for gate in done.decision.gates] == [
+        "compliance_permits",
         "entitlement_is_in_service",
         "governor_is_not_refusing",
         "action_is_within_budget",

@@ -37,11 +37,12 @@ def test_a_consume_within_the_rate_is_decided_and_its_receipt_has_the_gate() -> 
     then = THROTTLED.when(Consume(CALLS, 1), counted=use(1))
     then.then(QuotaConsumed(CALLS, 1, 1, "day", 100, TODAY, TOMORROW))
     assert [gate.gate for gate in then.decision.gates] == [
+        "compliance_permits",
         "entitlement_is_in_service",
         "rate_is_within_throttle",
         "quota_is_available",
     ]
-    assert then.decision.gates[1].evidence == {
+    assert then.decision.gates[2].evidence == {
         "action_id": ACTION,
         "counted_by": "instance",
         "used": 1,
@@ -58,7 +59,7 @@ def test_a_consume_over_the_rate_is_refused_and_the_refusal_says_until_when() ->
     refused = then.then_refused("rate_limited")
     assert refused.detail == f"the action act_1 holds the tenant to 2 checks and consumes in 60 s until {UNTIL}"
     assert refused.next_step == f"wait until {NEXT_MINUTE}, then send it again with the same key"
-    assert [isinstance(gate, Failed) for gate in then.decision.gates] == [False, True]
+    assert [isinstance(gate, Failed) for gate in then.decision.gates] == [False, False, True]
 
 
 def test_a_tenant_that_is_not_entitled_hears_that_first() -> None:
@@ -69,7 +70,7 @@ def test_what_is_wrong_beside_the_rate_is_refused_for_its_own_reason() -> None:
     for amount, name, reason in ((1, "none", "unknown_quota"), (101, CALLS, "quota_exceeded")):
         then = THROTTLED.when(Consume(QuotaName(name), amount), counted=use(0))
         then.then_refused(reason)  # type: ignore[arg-type]
-        assert len(then.decision.gates) == 3
+        assert len(then.decision.gates) == 4
 
 
 def test_what_is_given_back_meets_no_throttle() -> None:
@@ -81,7 +82,7 @@ def test_a_throttle_ends_by_time_though_no_timer_was_decided() -> None:
     assert not is_let_in(THROTTLED, 2)
     assert is_let_in(THROTTLED, 2, at=UNTIL)
     (result,) = ask(THROTTLED, Check(), used=2, at=UNTIL)
-    assert [gate.gate for gate in result.gates] == ["entitlement_is_in_service"]
+    assert [gate.gate for gate in result.gates] == ["compliance_permits", "entitlement_is_in_service"]
 
 
 def test_nobody_waits_for_a_window_that_ends_after_the_throttle() -> None:
@@ -100,7 +101,7 @@ def test_of_several_checks_those_within_the_rate_are_allowed_whatever_else_they_
 
 def test_without_a_throttle_nothing_is_counted() -> None:
     (result,) = ask(given(*in_service()), Check(), used=2)
-    assert [gate.gate for gate in result.gates] == ["entitlement_is_in_service"]
+    assert [gate.gate for gate in result.gates] == ["compliance_permits", "entitlement_is_in_service"]
 
 
 def test_a_window_begins_with_nothing_asked_and_another_rate_counts_on_within_it() -> None:

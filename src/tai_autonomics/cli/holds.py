@@ -1,0 +1,125 @@
+"""`holds`: what keeps a tenant from being served, acted on or erased from, and who says so."""
+
+from typing import Annotated, Any, Final, get_args
+
+import typer
+
+from tai_autonomics.cli import deciding
+from tai_autonomics.cli.actions import Reason
+from tai_autonomics.cli.deciding import Word
+from tai_autonomics.cli.ledgers import Place, ledgers
+from tai_autonomics.cli.loop import complete
+from tai_autonomics.cli.options import AsJson, DataDir, Quiet, StoreUrl, TokenFile, Url
+from tai_autonomics.cli.output import Output
+from tai_autonomics.cli.spans import until_of
+from tai_autonomics.cli.statuses import EPILOG
+from tai_autonomics.cli.tree import group
+from tai_autonomics.domain.compliance import PlaceHold, ReleaseHold, Scope, parse_evidence
+from tai_autonomics.domain.identifiers import HoldId, parse_name, parse_tenant_id
+
+SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
+
+app = group("Holds on a tenant: list, place, release.")
+
+Tenant = Annotated[str, typer.Argument(metavar="TENANT", help="Whose.")]
+Evidence = Annotated[
+    str, typer.Option("--evidence", metavar="URI", help="What it rests on: a URI, or a digest in hex; it stays.")
+]
+
+
+@app.command("list", epilog=EPILOG)
+def list_holds(
+    tenant: Tenant,
+    store: StoreUrl = None,
+    data_dir: DataDir = None,
+    url: Url = None,
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """List a tenant's holds and controls as of now, and what they close."""
+    output, place = (
+        Output(json=as_json, quiet=quiet),
+        Place(store=store, data_dir=data_dir, url=url, token_file=token_file),
+    )
+    parse_tenant_id(tenant)
+
+    async def work() -> dict[str, Any]:
+        async with ledgers(place) as source:
+            return await source.compliance(tenant)
+
+    document = complete(work())
+    output.show(document, *lines_of(document))
+
+
+@app.command(epilog=EPILOG)
+def place(
+    tenant: Tenant,
+    evidence: Evidence,
+    scope: Annotated[str, typer.Option("--scope", metavar="SCOPE", help=f"One of {', '.join(SCOPES)}.")] = "all",
+    until: Annotated[
+        str | None,
+        typer.Option(
+            "--until", metavar="WHEN", help="2027-06-30T00:00:00Z, or for how long: 30d; else until released."
+        ),
+    ] = None,
+    reason: Reason = None,
+    store: StoreUrl = None,
+    data_dir: DataDir = None,
+    url: Url = None,
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """Place a hold: what is in its scope is refused from now on."""
+    at = Place(store=store, data_dir=data_dir, url=url, token_file=token_file)
+    closes = next((each for each in SCOPES if each == scope), None)
+    if closes is None:
+        raise typer.BadParameter(f"--scope {scope!r} is none of {', '.join(SCOPES)}")
+    parse_evidence(evidence)
+    expires_at = None if until is None else until_of(until, "--until")
+    body = {"scope": closes, "evidence": evidence} | ({} if expires_at is None else {"expires_at": expires_at})
+    word = Word("holds", "hold.place", lambda by: PlaceHold(closes, evidence, by, expires_at), body=body)
+    return _tell(at, tenant, word, reason, as_json, quiet)
+
+
+@app.command(epilog=EPILOG)
+def release(
+    tenant: Tenant,
+    hold: Annotated[str, typer.Argument(metavar="HOLD", help="Its id, as list shows it.")],
+    reason: Reason = None,
+    store: StoreUrl = None,
+    data_dir: DataDir = None,
+    url: Url = None,
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """Release a hold before its time."""
+    at = Place(store=store, data_dir=data_dir, url=url, token_file=token_file)
+    parse_name(hold)
+    word = Word(f"holds/{hold}/release", "hold.release", lambda by: ReleaseHold(HoldId(hold), by), {"hold": hold})
+    return _tell(at, tenant, word, reason, as_json, quiet)
+
+
+def _tell(at: Place, tenant: str, word: Word, reason: str | None, as_json: bool, quiet: bool) -> int:
+    parse_tenant_id(tenant)
+    decided = complete(deciding.tell(at, tenant, word, reason))
+    return deciding.show(tenant, decided, Output(json=as_json, quiet=quiet))
+
+
+def lines_of(document: dict[str, Any]) -> list[str]:
+    """Holds and controls for a person."""
+    compliance = document["compliance"]
+    lines = [f"closed    {', '.join(compliance['closed']) or 'nothing'}"]
+    for hold in compliance["holds"]:
+        until = f"until {hold['expires_at']}" if "expires_at" in hold else "until it is released"
+        lines.append(
+            f"hold      {hold['hold_id']}  {hold['scope']:<7}  since {hold['placed_at']}, {until}, by {hold['by']}:"
+            f" {hold['evidence']}"
+        )
+    for control in compliance["controls"]:
+        required = "required" if control["required"] else "not required"
+        said = f", until {control['valid_until']}, by {control['by']}: {control['evidence']}" if "by" in control else ""
+        lines.append(f"control   {control['control']}: {control['standing']}, {required}{said}")
+    return lines
