@@ -1,14 +1,15 @@
 """A disk that is full, a file that cannot be written: a refusal that says so, then recovery without a restart."""
 
+import asyncio
 import os
 import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.contract.stores.builders import append, receipt, send, verify
-from tests.fault.stores.faulty import Faults
 
 from tai_autonomics.errors import StoreUnavailable
 from tai_autonomics.ledger.records import Appended, Receipt
@@ -45,14 +46,24 @@ async def fill(store: SQLiteStore, tenant: str = "acme") -> Receipt:
     pytest.fail("the disk never ran full")
 
 
+async def in_writer(store: SQLiteStore, statement: str) -> Any:
+    """The first row's value, on the writer's connection and in its thread: the checkpoints have work there too."""
+    writer = store._writer
+    assert writer is not None
+
+    def first(connection: sqlite3.Connection) -> Any:
+        row = connection.execute(statement).fetchone()
+        return None if row is None else row[0]
+
+    return await asyncio.wrap_future(store._writing.submit(writer.run, first))
+
+
 async def test_a_file_at_its_bound_refuses_and_takes_again_when_the_bound_is_raised(tmp_path: Path) -> None:
-    faults = Faults()
-    store = await SQLiteStore.open(str(tmp_path / "tai.db"), factory=faults.factory())
-    (connection,) = faults.opened
-    connection.execute("PRAGMA max_page_count = 200")
+    store = await SQLiteStore.open(str(tmp_path / "tai.db"))
+    await in_writer(store, "PRAGMA max_page_count = 200")
     head = await fill(store)
     await verify(store, "acme", receipts=head.seq)
-    connection.execute("PRAGMA max_page_count = 100000")
+    await in_writer(store, "PRAGMA max_page_count = 100000")
     assert await send(store, append("acme", [receipt("acme", head)], head)) == (Appended(),)
     await verify(store, "acme", receipts=head.seq + 1)
     await store.aclose()
@@ -78,14 +89,12 @@ async def test_a_full_disk_loses_nothing_and_its_store_goes_on_when_there_is_roo
 
 
 async def test_a_file_that_turns_read_only_refuses_until_it_can_be_written(tmp_path: Path) -> None:
-    faults = Faults()
-    store = await SQLiteStore.open(str(tmp_path / "tai.db"), factory=faults.factory())
-    (connection,) = faults.opened
-    connection.execute("PRAGMA query_only = ON")
+    store = await SQLiteStore.open(str(tmp_path / "tai.db"))
+    await in_writer(store, "PRAGMA query_only = ON")
     first = receipt("acme")
     with pytest.raises(StoreUnavailable, match="readonly"):
         await send(store, append("acme", [first]))
-    connection.execute("PRAGMA query_only = OFF")
+    await in_writer(store, "PRAGMA query_only = OFF")
     assert await send(store, append("acme", [first])) == (Appended(),)
     await store.aclose()
 
@@ -104,9 +113,8 @@ async def test_a_folder_whose_place_a_file_has_is_named_at_the_start(tmp_path: P
 
 async def test_a_foreign_program_that_holds_the_lock_is_waited_for_and_then_told(tmp_path: Path) -> None:
     path = tmp_path / "tai.db"
-    faults = Faults()
-    store = await SQLiteStore.open(str(path), factory=faults.factory())
-    faults.opened[0].execute("PRAGMA busy_timeout = 10")
+    store = await SQLiteStore.open(str(path))
+    await in_writer(store, "PRAGMA busy_timeout = 10")
     foreign = sqlite3.connect(path, isolation_level=None)
     foreign.execute("BEGIN IMMEDIATE")
     first = receipt("acme")
@@ -119,10 +127,9 @@ async def test_a_foreign_program_that_holds_the_lock_is_waited_for_and_then_told
 
 
 async def test_the_writing_connection_has_the_settings_that_the_promises_rest_on(tmp_path: Path) -> None:
-    faults = Faults()
-    store = await SQLiteStore.open(str(tmp_path / "tai.db"), factory=faults.factory())
+    store = await SQLiteStore.open(str(tmp_path / "tai.db"))
     names = ("journal_mode", "synchronous", "secure_delete", "temp_store", "wal_autocheckpoint")
-    in_force = [faults.opened[0].execute(f"PRAGMA {name}").fetchone()[0] for name in names]
+    in_force = [await in_writer(store, f"PRAGMA {name}") for name in names]
     assert in_force == ["wal", 2, 1, 2, 0]
     await store.aclose()
 
