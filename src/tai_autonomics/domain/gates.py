@@ -1,8 +1,7 @@
 """
 What a command must pass, in order: each gate answers Passed or Failed, with the evidence of what it looked at.
 
-    1 compliance_permits   2 entitlement_is_in_service   3 plan_includes_feature
-    4 quota_is_available
+    1 compliance_permits   2 entitlement_is_in_service   3 plan_includes_feature   4 quota_is_available
     rate_is_within_throttle, after 2 and only while an action throttles the tenant
     5 governor_is_not_refusing   6 action_is_within_budget
 """
