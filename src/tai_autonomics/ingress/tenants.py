@@ -362,7 +362,8 @@ async def _several(exchange: Exchange, door: FrontDoor, name: str, raw: bytes, h
         )
         for index, item in enumerate(items)
     ]
-    return json_reply(DecidedList(items_with(exchange, door, await decide_all(exchange, door, submissions))))
+    outcomes = await decide_all(exchange, door, submissions)
+    return json_reply(DecidedList(await items_with(exchange, door, outcomes)))
 
 
 def _usage_of(
