@@ -98,6 +98,16 @@ def idempotency_key(headers: Mapping[bytes, bytes]) -> str | None:
     return text
 
 
+def key_in(member: str | UnsetType) -> str | None:
+    """The key that a body's request_id gives, if it has one. Raises Malformed."""
+    return None if member is UNSET else request_id(member, "/request_id")
+
+
+def key_of(headers: Mapping[bytes, bytes], member: str | UnsetType) -> str | None:
+    """The key that header or request_id gives. Raises Malformed when they differ."""
+    return one_key(idempotency_key(headers), key_in(member))
+
+
 def one_key(header: str | None, member: str | None) -> str | None:
     """The key that header or body gives. Raises Malformed when they differ."""
     if header is not None and member is not None and header != member:
