@@ -1,10 +1,11 @@
 """`actions`: what rules have asked for, and what operators decide of the one in flight."""
 
 from functools import partial
-from typing import Annotated, Any, Final, get_args
+from typing import Annotated, Any, Final
 
 import typer
 
+from tai_autonomics.application.actions import RESULTS, STAGES
 from tai_autonomics.cli import deciding
 from tai_autonomics.cli.deciding import Word
 from tai_autonomics.cli.explaining.words import json_text
@@ -14,12 +15,9 @@ from tai_autonomics.cli.options import AsJson, DataDir, Quiet, TokenFile, Url
 from tai_autonomics.cli.output import Output, counted
 from tai_autonomics.cli.statuses import EPILOG
 from tai_autonomics.cli.tree import group
-from tai_autonomics.domain.actions import Result
-from tai_autonomics.domain.governor import CancelAction, DenyAction, Stage
+from tai_autonomics.domain.governor import CancelAction, DenyAction
 from tai_autonomics.domain.identifiers import ActionId, parse_name, parse_tenant_id
 
-STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
-RESULTS: Final[tuple[Result, ...]] = get_args(Result)
 LIST_LIMIT: Final = 100
 LIMIT_MAX: Final = 1_000_000
 
