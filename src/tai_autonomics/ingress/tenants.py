@@ -445,7 +445,7 @@ async def reset(exchange: Exchange, door: FrontDoor) -> Reply:
         exchange,
         tenant=name,
         command=Reset(quota),
-        id=own_command_id(exchange, door, _key_of(exchange, body)),
+        id=own_command_id(exchange, door, parsing.key_of(exchange.headers, body.request_id)),
         source="api",
         asked={"operation": "reset", "quota": quota},
         parts=parts,
@@ -465,7 +465,7 @@ async def erase(exchange: Exchange, door: FrontDoor) -> Reply:
         exchange,
         tenant=name,
         command=Erase(body.seq, body.part),
-        id=own_command_id(exchange, door, _key_of(exchange, body)),
+        id=own_command_id(exchange, door, parsing.key_of(exchange.headers, body.request_id)),
         source="api",
         asked={"operation": "erase", "seq": body.seq, "part": body.part},
         parts=parts,
@@ -487,8 +487,3 @@ async def _require_committed(door: FrontDoor, name: str, body: ErasureAsked) -> 
     if body.part not in found.parts:
         raise TurnedAway("not_found", f"receipt {body.seq} commits to no such part")
     return found
-
-
-def _key_of(exchange: Exchange, body: QuotaResetAsked | ErasureAsked) -> str | None:
-    given = None if body.request_id is UNSET else parsing.request_id(body.request_id, "/request_id")
-    return parsing.one_key(parsing.idempotency_key(exchange.headers), given)
