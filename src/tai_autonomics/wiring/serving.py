@@ -223,6 +223,8 @@ def limits(settings: Settings) -> Limits:
         request_seconds=settings.request_seconds_max,
         requests_at_once_max=settings.requests_at_once_max,
         tenant_rate_per_second=settings.tenant_rate_per_second,
+        caller_rate_per_second=settings.caller_rate_per_second,
+        caller_burst=settings.caller_burst,
     )
 
 
