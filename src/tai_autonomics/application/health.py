@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from tai_autonomics.application.clock import SealingClock
@@ -17,9 +18,14 @@ class Health:
     """Each check's latest result: "ok", or what is wrong."""
 
     def __init__(
-        self, store: Store, *, clock: SealingClock, observer: Observer, keys: Callable[[], str] | None = None
+        self,
+        store: Store,
+        *,
+        clock: SealingClock,
+        observer: Observer,
+        keys: Mapping[str, Callable[[], str]] = MappingProxyType({}),
     ) -> None:
-        """`keys` says "ok", or why an identity provider's keys cannot verify, where there is one."""
+        """`keys`: of each check of keys that others publish, "ok", or why they cannot verify."""
         self._store, self._clock, self._observer, self._keys = store, clock, observer, keys
         self._checks: dict[str, str] = {"store": "not probed yet", "clock": "not probed yet"}
 
@@ -35,8 +41,8 @@ class Health:
     async def probe(self) -> None:
         self._note("store", await self._store_result())
         self._note("clock", await self._clock_result())
-        if self._keys is not None:
-            self._note("keys", self._keys())
+        for check, result in self._keys.items():
+            self._note(check, result())
 
     def _note(self, check: str, result: str) -> None:
         self._checks[check] = result

@@ -256,6 +256,8 @@ class Caller(Struct, frozen=True):
     subject: str
     roles: frozenset[str]
     tenants: frozenset[str] | None
+    rated: bool = True
+    """Whether it is held to a caller's rate. A push subscription is not: one push refused slows all that follow."""
 
     def reaches(self, tenant: str) -> bool:
         return self.tenants is None or tenant in self.tenants

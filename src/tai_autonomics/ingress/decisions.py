@@ -32,7 +32,7 @@ def admit(exchange: Exchange, tenant: str) -> None:
     """The caller must reach the tenant, and the tenant have rate left. Raises Forbidden, Overloaded."""
     require_tenant(caller_of(exchange), tenant)
     exchange.tenant = tenant
-    count_more(exchange, tenant, 1)
+    exchange.rates.tenants.admit(tenant, 1, exchange.started)
 
 
 def tenant_of(exchange: Exchange) -> TenantId:
@@ -50,8 +50,11 @@ def ledger_of(exchange: Exchange) -> TenantId:
 
 
 def count_more(exchange: Exchange, tenant: str, count: int) -> None:
-    """So many items more are asked for a tenant. Raises Overloaded(rate_limited)."""
-    exchange.rates.admit(tenant, count, exchange.started)
+    """So many items more are asked for a tenant, and the caller owes them. Raises Overloaded(rate_limited)."""
+    rates, caller = exchange.rates, caller_of(exchange)
+    rates.tenants.admit(tenant, count, exchange.started)
+    if caller.rated:
+        rates.callers.owe(caller.subject, count, exchange.started)
 
 
 def own_command_id(exchange: Exchange, door: FrontDoor, key: str | None) -> str:
