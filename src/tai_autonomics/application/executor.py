@@ -127,7 +127,7 @@ class Executor:
         return len(self._calls)
 
     def stop_taking(self) -> None:
-        """From now on, what becomes due is another instance's."""
+        """From now on no attempt begins: what is due, and what is in hand and not begun, is another instance's."""
         self._closing = True
 
     async def close(self, *, timeout_seconds: float) -> None:
@@ -164,6 +164,8 @@ class Executor:
             type_of(found.order), asyncio.Semaphore(self._bounds.actions_of_type_at_once_max)
         )
         async with of_type, self._at_once:
+            if self._closing:
+                return
             # It may have been cancelled, or attempted elsewhere, while it waited for its place.
             in_flight = await self._ready(tenant, action_id)
             if in_flight is not None:
@@ -191,8 +193,8 @@ class Executor:
                 return
             target = resolved
         started = self._clock.monotonic()
-        # Nothing begins any more once what is under way is cut: the row is due again.
-        if self._is_cut() or not await self._begin(action, attempt, target):
+        # A stopping instance would cut what it begins: the row is due again, for another one.
+        if self._closing or not await self._begin(action, attempt, target):
             return
         began = self._clock.monotonic()
         if self._is_cut():

@@ -288,6 +288,39 @@ async def test_what_an_actuator_says_of_its_own_time_out_is_heard(store: FaultyS
     assert (end["result"], end["detail"]) == ("failed", "not connected")
 
 
+async def test_what_waits_for_its_place_does_not_begin_on_a_stopping_instance_but_elsewhere(store: FaultyStore) -> None:
+    hand, found, clock = Hand(None), Hand(), HandClock()
+    once = governed(rule(order=Webhook("https://hooks.example/once", idempotent=False)))
+    async with acting(store, hand, clock, once, executor_bounds=ExecutorBounds(actions_at_once_max=1)) as one:
+        await alarm(one, "first")
+        await until(lambda: hand.tried)
+        await alarm(one, "second")
+        one.executor.stop_taking()
+        # Its place becomes free while there is still time.
+        for call in tuple(one.executor._calls):
+            call.cancel()
+        await at_rest(one)
+        assert (hand.resolved, await types(store, "second")) == (1, ["transition", "transition"])
+    clock.advance(11)
+    async with acting(store, found, clock, once) as other:
+        await other.timers.wake_due()
+        await at_rest(other)
+    assert [end["result"] for end in await settled(store, "second")] == ["succeeded"]
+    assert (len(hand.tried), len(found.tried)) == (1, 1)
+
+
+async def test_an_action_whose_target_is_found_after_the_stop_does_not_begin(store: FaultyStore) -> None:
+    hand = Hand()
+    hand.resolving = asyncio.Event()
+    async with acting(store, hand, HandClock()) as one:
+        await alarm(one)
+        await until(lambda: hand.resolved)
+        one.executor.stop_taking()
+        hand.resolving.set()
+        await at_rest(one)
+    assert await types(store) == ["transition", "transition"]
+
+
 async def test_nothing_begins_once_a_stopping_instance_has_cut_what_was_under_way(store: FaultyStore) -> None:
     hand = Hand()
     hand.resolving = asyncio.Event()
