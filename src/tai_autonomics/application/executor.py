@@ -36,7 +36,7 @@ from tai_autonomics.domain.identifiers import FLEET, ActionId
 from tai_autonomics.domain.moments import Moment, plus_seconds
 from tai_autonomics.domain.plans import Plans
 from tai_autonomics.domain.tenant import Command
-from tai_autonomics.errors import Overloaded, Unavailable
+from tai_autonomics.errors import InvalidSetting, Overloaded, Unavailable
 from tai_autonomics.ledger.receipt import read
 from tai_autonomics.ledger.records import Due
 
@@ -183,7 +183,9 @@ class Executor:
         attempt, target = in_flight.attempts + 1, in_flight.target
         actuator = self._actuators.get(type_of(action.order))
         if actuator is None:
-            await self._give_up(action, "failed", f"no {type_of(action.order)} is configured here")
+            # Another instance may have one, as in a rollout: the row is due again, and the deadline ends the wait.
+            missing = InvalidSetting(f"an action waits: no {type_of(action.order)} is set up here")
+            self._observer.failed("executor", missing)
             return
         if target is None:
             if not await self._reserve(action):

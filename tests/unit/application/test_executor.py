@@ -417,16 +417,41 @@ async def test_nothing_is_done_while_the_fleets_ledger_cannot_be_asked(
     assert len(hand.tried) == 1
 
 
-async def test_an_action_without_an_actuator_or_a_target_has_failed(store: FaultyStore) -> None:
+async def test_an_action_without_a_target_has_failed(store: FaultyStore) -> None:
     nothing = Hand(target=NotDone("no such service", temporary=False))
     async with acting(store, nothing, HandClock()) as one:
         await alarm(one)
         await at_rest(one)
     assert [(end["result"], end["detail"]) for end in await settled(store)] == [("failed", "no such service")]
-    async with opened(store, HandClock(), plans_in_force=governed(rule())) as one:
-        await alarm(one, "other")
+
+
+async def test_an_instance_without_the_actuator_leaves_the_action_to_one_that_has_it(store: FaultyStore) -> None:
+    hand, clock = Hand(NotDone("503", temporary=True, retry_after_seconds=30)), HandClock()
+    async with acting(store, hand, clock) as newer, opened(store, clock) as older:
+        await alarm(newer)
+        await at_rest(newer)
+        clock.advance(30)
+        assert await older.timers.wake_due() == 1
+        await at_rest(older)
+        assert [(what, str(error)) for what, error in older.witness.failures] == [
+            ("executor", "an action waits: no webhook is set up here")
+        ]
+        assert await settled(store) == []
+        clock.advance(11)
+        await newer.timers.wake_due()
+        await at_rest(newer)
+    assert [(end["result"], end["attempts"]) for end in await settled(store)] == [("succeeded", 2)]
+
+
+async def test_an_action_whose_actuator_nobody_has_lapses_at_its_deadline(store: FaultyStore) -> None:
+    clock = HandClock()
+    async with opened(store, clock, plans_in_force=governed(rule())) as one:
+        await alarm(one)
         await at_rest(one)
-    assert [end["detail"] for end in await settled(store, "other")] == ["no webhook is configured here"]
+        clock.advance(900)
+        await one.timers.wake_due()
+        await until(lambda: one.witness.count("sealed") == 3)
+    assert [end["result"] for end in await settled(store)] == ["lapsed"]
 
 
 async def test_a_target_that_is_not_there_for_now_is_looked_for_again(store: FaultyStore) -> None:
