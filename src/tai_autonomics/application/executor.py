@@ -108,13 +108,22 @@ class Executor:
     def take(self, tenant: str, row: Due) -> bool:
         """Work on a row that asks for an attempt; whether there was room. If not, it is due again later."""
         action_id = ActionId(row.subject.removeprefix("action/"))
-        if self._closing or len(self._in_hand) >= self._bounds.actions_in_hand_max:
+        if not self.room:
             return False
         if action_id not in self._in_hand:
             task = asyncio.get_running_loop().create_task(self._work(tenant, action_id))
             self._in_hand[action_id] = task
             task.add_done_callback(lambda done: self._ended(action_id, done))
         return True
+
+    @property
+    def room(self) -> int:
+        """How many more actions it would take; 0 once it is stopping."""
+        return 0 if self._closing else max(self._bounds.actions_in_hand_max - len(self._in_hand), 0)
+
+    @property
+    def stopping(self) -> bool:
+        return self._closing
 
     @property
     def in_hand(self) -> int:
