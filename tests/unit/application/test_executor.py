@@ -12,11 +12,11 @@ from tests.unit.application.instance import HandClock, Instance, ledger, opened,
 
 from tai_autonomics.application import executor as executor_module
 from tai_autonomics.application.actions import BudgetView
-from tai_autonomics.application.corridor import CorridorBounds
+from tai_autonomics.application.corridor import CorridorBounds, Submission
 from tai_autonomics.application.executor import ExecutorBounds
 from tai_autonomics.application.ports import Done, NotDone, Target, Uncertain
 from tai_autonomics.domain.actions import Action, Webhook
-from tai_autonomics.domain.governor import LEASE_MARGIN_SECONDS, CancelAction, ReportResult
+from tai_autonomics.domain.governor import LEASE_MARGIN_SECONDS, BeginAttempt, CancelAction, ReportResult
 from tai_autonomics.domain.identifiers import FLEET, ActionId
 from tai_autonomics.domain.plans import Plans
 from tai_autonomics.domain.rules import Budget
@@ -164,6 +164,21 @@ async def test_what_is_not_idempotent_is_not_tried_again_when_nobody_knows(store
     assert [end["result"] for end in await settled(store)] == ["unknown"]
     assert len(hand.tried) == 1
     assert set(state.governor.refusing) == {"unknown"}
+
+
+async def test_an_attempt_that_was_refused_as_too_early_begins_at_its_time(store: FaultyStore) -> None:
+    hand, clock = Hand(NotDone("503", temporary=True, retry_after_seconds=30)), HandClock()
+    async with acting(store, hand, clock) as one:
+        await alarm(one)
+        await at_rest(one)
+        early = BeginAttempt(ActionId(hand.tried[0][0]), 2, hand.tried[0][1])
+        said = Submission("acme", early, f"action:{early.action_id}:2:attempt", "executor", "executor:another")
+        refused = await one.corridor.submit(said, timeout_seconds=10)
+        assert refused.receipt.type == "refusal"
+        clock.advance(30)
+        await one.timers.wake_due()
+        await at_rest(one)
+    assert [(end["result"], end["attempts"]) for end in await settled(store)] == [("succeeded", 2)]
 
 
 async def test_a_call_that_hangs_is_cut_at_its_time_out(store: FaultyStore) -> None:
