@@ -26,6 +26,14 @@ class ActionList(Struct, frozen=True):
     next: str | None
 
 
+class InFlightList(Struct, frozen=True):
+    """The same over all tenants; `unreadable` are those of this page whose state cannot be had now, if any."""
+
+    items: tuple[ActionView, ...]
+    next: str | None
+    unreadable: tuple[str, ...]
+
+
 async def listed(exchange: Exchange, door: FrontDoor) -> Reply:
     """A tenant's actions: the one in flight, and then the settled ones, the newest first."""
     tenant = tenant_of(exchange)
@@ -56,7 +64,7 @@ async def in_flight(exchange: Exchange, door: FrontDoor) -> Reply:
     page = parsing.page_of(query, "actions")
     found = await door.queries.actions_in_flight(caller_of(exchange), page.after, page.limit, _state_of(query, STAGES))
     more = None if found.after is None else parsing.cursor_after("actions", found.after)
-    return json_reply(ActionList(found.items, more))
+    return json_reply(InFlightList(found.items, more, found.unreadable))
 
 
 def _before(page: parsing.Page) -> int | None:

@@ -251,7 +251,7 @@ class MemoryQueries:
 
     async def actions_in_flight(self, caller: Caller, after: str, limit: int, stage: Stage | None) -> InFlightPage:
         self.asked.append((caller.subject, after, limit, stage))
-        return InFlightPage((), None) if after else InFlightPage((WAITING,), "acme")
+        return InFlightPage((), None, ("beta",)) if after else InFlightPage((WAITING,), "acme")
 
     async def tenants(self, caller: Caller, after: str, limit: int) -> tuple[TenantListed, ...]:
         named = sorted(each for each in self.corridor.ledgers if each > after and caller.reaches(each))
