@@ -8,6 +8,7 @@ from tai_autonomics import __version__
 from tai_autonomics.application.ports import Answered
 from tai_autonomics.telemetry import tallies
 from tai_autonomics.telemetry.metrics import Metrics
+from tai_autonomics.telemetry.tallies import LABEL_CHARACTERS_MAX, LABEL_SETS_MAX, ROUTES_MAX, STATUSES_MAX
 
 ANSWERED = Answered("POST", "/marketplace", 403, 0.004, 210, 900, "req-1", "192.0.2.7", reason="entitlement_inactive")
 
@@ -42,24 +43,39 @@ def test_a_method_that_nobody_knows_is_other(metrics: Metrics) -> None:
     assert value(metrics, "tai_http_requests_total", method="other", route="/", status="405") == 1
 
 
-def test_a_label_past_the_bound_is_other(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tallies, "LABEL_SETS_MAX", 2)
-    for number in range(10):
+def test_a_label_past_the_bound_is_other(metrics: Metrics) -> None:
+    for number in range(LABEL_SETS_MAX + 10):
         metrics.sealed(f"type-{number}")
     metrics.sealed("type-0")
     assert value(metrics, "tai_receipts_total", type="type-0") == 2
-    assert value(metrics, "tai_receipts_total", type="type-1") == 1
-    assert value(metrics, "tai_receipts_total", type="other") == 8
+    assert value(metrics, "tai_receipts_total", type=f"type-{LABEL_SETS_MAX - 1}") == 1
+    assert value(metrics, "tai_receipts_total", type="other") == 10
 
 
-def test_a_route_past_the_bound_is_other(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tallies, "LABEL_SETS_MAX", 2)
-    for number in range(10):
+def test_a_route_past_the_bound_is_other(metrics: Metrics) -> None:
+    for number in range(ROUTES_MAX + 10):
         metrics.answered(Answered("GET", f"/{number}", 200, 0.1, 0, 0, "r", ""))
     metrics.answered(Answered("GET", "/0", 404, 0.1, 0, 0, "r", ""))
     assert value(metrics, "tai_http_requests_total", method="GET", route="/0", status="404") == 1
     assert value(metrics, "tai_http_requests_total", method="GET", route="/1", status="200") == 1
-    assert value(metrics, "tai_http_requests_total", method="other", route="other", status="200") == 8
+    assert value(metrics, "tai_http_requests_total", method="other", route="other", status="200") == 10
+
+
+def test_a_status_past_the_bound_is_other(metrics: Metrics) -> None:
+    for status in range(STATUSES_MAX + 10):
+        metrics.answered(Answered("GET", "/", status, 0.1, 0, 0, "r", ""))
+    metrics.answered(Answered("GET", "/", 0, 0.1, 0, 0, "r", ""))
+    assert value(metrics, "tai_http_requests_total", method="GET", route="/", status="0") == 2
+    assert value(metrics, "tai_http_requests_total", method="GET", route="/", status="other") == 10
+    assert value(metrics, "tai_http_request_duration_seconds_count", method="GET", route="/") == STATUSES_MAX + 11
+
+
+@pytest.mark.parametrize("label", ["x" * (LABEL_CHARACTERS_MAX + 1), "caf\xe9", "two\nlines", "\ud800", "\0"])
+def test_what_can_be_no_name_of_ours_is_other(metrics: Metrics, label: str) -> None:
+    metrics.sealed(label)
+    metrics.answered(Answered("GET", label, 200, 0.1, 0, 0, "r", ""))
+    assert value(metrics, "tai_receipts_total", type="other") == 1
+    assert value(metrics, "tai_http_requests_total", method="GET", route="other", status="200") == 1
 
 
 @pytest.mark.parametrize(("seconds", "within"), [(0.0, "0.001"), (0.001, "0.001"), (0.0011, "0.0025"), (99.0, "+Inf")])
@@ -166,6 +182,25 @@ def test_both_formats_can_be_parsed_and_say_the_same(metrics: Metrics) -> None:
         }
 
     assert ours(parse_text(text)) == ours(parse_openmetrics(openmetrics)) != set()
+
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+def test_a_time_leads_to_the_trace_in_which_it_was_last_seen_where_the_format_can_say_so(metrics: Metrics) -> None:
+    for seconds, trace in ((0.004, "0" * 31 + "1"), (0.0045, TRACE), (0.004, ""), (0.3, "")):
+        metrics.answered(Answered("GET", "/", 200, seconds, 0, 0, "r", "", trace=trace))
+    families = parse_openmetrics(metrics.scrape("application/openmetrics-text")[0].decode())
+    found = {
+        sample.labels["le"]: sample.exemplar
+        for family in families
+        for sample in family.samples
+        if sample.name == "tai_http_request_duration_seconds_bucket" and sample.exemplar is not None
+    }
+    assert {limit: (each.labels, each.value) for limit, each in found.items()} == {
+        "0.005": ({"trace_id": TRACE}, 0.0045)
+    }
+    assert TRACE not in metrics.scrape("")[0].decode()
 
 
 def test_two_registries_do_not_meet() -> None:
