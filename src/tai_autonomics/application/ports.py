@@ -365,7 +365,9 @@ class Observer(Protocol):
 
     def store_failed(self, verb: str) -> None: ...
 
-    def probed(self, check: str, ok: bool) -> None: ...
+    def probed(self, check: str, trouble: str) -> None:
+        """A health check ended; `trouble` is what is wrong, in full, or ""."""
+        ...
 
     def loaded(self, receipts: int, seconds: float) -> None:
         """A cold lane was read and folded."""

@@ -3,7 +3,7 @@ Metrics of one process, as Prometheus reads them: `tai_` first, units in names, 
 """
 
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, disable_created_metrics
@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from tai_autonomics import __version__
 from tai_autonomics.application.ports import Answered
-from tai_autonomics.telemetry.tallies import RequestTallies, Tally, Timing
+from tai_autonomics.telemetry.tallies import Level, RequestTallies, Tally, Timing
 
 STORE_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 10)
 ATTEMPT_SECONDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -80,7 +80,7 @@ class Metrics:
         self._store_errors = counter("tai_store_errors_total", "Store calls that failed.", "verb")
         self._failures = counter("tai_background_failures_total", "Errors of tasks that nobody waits for.", "task")
         self._observing_failures = counter("tai_telemetry_failures_total", "Events that could not be told.")
-        self._check_up = Gauge("tai_check_up", "1 while a health check passes.", ("check",), registry=registry)
+        self._check_up = Level("tai_check_up", "1 while a health check passes, else 0.", "check", registry)
 
     def watch(
         self,
@@ -88,13 +88,14 @@ class Metrics:
         lanes: Callable[[], int],
         waiting: Callable[[], int],
         actions: Callable[[], tuple[int, int]],
+        check_ages: Callable[[], Mapping[str, float]],
         log_lines_dropped: Callable[[], int],
     ) -> None:
         """
         Reads these at every scrape: the lanes in memory, the commands that wait in them, the actions in hand and those
-        of them that reach out, the log lines lost.
+        of them that reach out, the seconds since each health check ended, the log lines lost.
         """
-        self._registry.register(_Watched(lanes, waiting, actions, log_lines_dropped))
+        self._registry.register(_Watched(lanes, waiting, actions, check_ages, log_lines_dropped))
 
     def scrape(self, accept: str) -> tuple[bytes, str]:
         """The text format, or OpenMetrics 1.0 for whoever names it in Accept."""
@@ -131,7 +132,7 @@ class Metrics:
         self._store_errors.add(verb)
 
     def probed(self, check: str, *, ok: bool) -> None:
-        self._check_up.labels(check).set(ok)
+        self._check_up.put(check, ok)
 
     def loaded(self, receipts: int, seconds: float) -> None:
         self._load_receipts.add(count=receipts)
@@ -162,11 +163,13 @@ class _Watched(Collector):
         lanes: Callable[[], int],
         waiting: Callable[[], int],
         actions: Callable[[], tuple[int, int]],
+        check_ages: Callable[[], Mapping[str, float]],
         log_lines_dropped: Callable[[], int],
     ) -> None:
         self._lanes = lanes
         self._waiting = waiting
         self._actions = actions
+        self._check_ages = check_ages
         self._log_lines_dropped = log_lines_dropped
 
     def collect(self) -> Iterator[Metric]:
@@ -175,5 +178,11 @@ class _Watched(Collector):
         in_hand, attempting = self._actions()
         yield GaugeMetricFamily("tai_actions_in_hand", "Actions that this process works on.", value=in_hand)
         yield GaugeMetricFamily("tai_actions_attempting", "Attempts that reach out now.", value=attempting)
+        ages = GaugeMetricFamily(
+            "tai_check_age_seconds", "Since a health check last ended, with whatever result.", labels=("check",)
+        )
+        for check, seconds in self._check_ages().items():
+            ages.add_metric((check,), seconds)
+        yield ages
         dropped = self._log_lines_dropped()
         yield CounterMetricFamily("tai_log_lines_dropped", "Log lines lost over the bound.", value=dropped)

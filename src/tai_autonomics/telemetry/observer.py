@@ -37,7 +37,7 @@ class Telemetry:
         self._clock = clock
         self._said: dict[str, float] = {}
         self._unsaid: dict[str, int] = {}
-        self._checks: dict[str, bool] = {}
+        self._checks: dict[str, str] = {}
 
     def answered(self, request: Answered) -> None:
         # Not decorated: a call through *args and **kwargs is a seventh of what this costs.
@@ -75,11 +75,14 @@ class Telemetry:
             self.logs.log.warning("the store failed", verb=verb, unsaid=unsaid)
 
     @_never_raises
-    def probed(self, check: str, ok: bool) -> None:
-        self.metrics.probed(check, ok=ok)
-        if self._checks.get(check, True) != ok:
-            self.logs.log.warning("a health check passes again" if ok else "a health check fails", check=check)
-        self._checks[check] = ok
+    def probed(self, check: str, trouble: str) -> None:
+        self.metrics.probed(check, ok=not trouble)
+        before = self._checks.get(check, "")
+        if trouble and not before:
+            self.logs.log.warning("a health check fails", check=check, trouble=trouble)
+        elif before and not trouble:
+            self.logs.log.warning("a health check passes again", check=check)
+        self._checks[check] = trouble
 
     @_never_raises
     def loaded(self, receipts: int, seconds: float) -> None:

@@ -12,7 +12,7 @@ from math import inf
 from typing import Final
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
@@ -56,6 +56,27 @@ class Tally(Collector):
         family = CounterMetricFamily(self._name, self._doc, labels=self._labels)
         for labels, count in self._counts.items():
             family.add_metric(labels, count)
+        yield family
+
+
+class Level(Collector):
+    """A gauge by one label; past the bound the last of all others counts as "other"."""
+
+    def __init__(self, name: str, doc: str, label: str, registry: CollectorRegistry) -> None:
+        self._name, self._doc, self._label = name, doc, label
+        self._levels: dict[str, float] = {}
+        registry.register(self)
+
+    def put(self, label: str, level: float) -> None:
+        """Where it stands now."""
+        if label not in self._levels and not (len(self._levels) < LABEL_SETS_MAX and _is_name(label)):
+            label = OTHER
+        self._levels[label] = level
+
+    def collect(self) -> Iterator[Metric]:
+        family = GaugeMetricFamily(self._name, self._doc, labels=(self._label,))
+        for label, level in self._levels.items():
+            family.add_metric((label,), level)
         yield family
 
 

@@ -110,8 +110,8 @@ class Witness:
     def store_failed(self, verb: str) -> None:
         self._note("store_failed", verb)
 
-    def probed(self, check: str, ok: bool) -> None:
-        self._note("probed", check, ok)
+    def probed(self, check: str, trouble: str) -> None:
+        self._note("probed", check, trouble)
 
     def loaded(self, receipts: int, seconds: float) -> None:
         self._note("loaded", receipts)

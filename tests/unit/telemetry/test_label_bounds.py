@@ -51,6 +51,7 @@ def drive(told: Observer, tenant: int, label: str) -> None:
     told.sealed(label)
     told.duplicated(tenant)
     told.store_failed(label)
+    told.probed(label, label)
     told.loaded(tenant, 0.1)
     told.went_back(label)
     told.signals_refused(label, 1)

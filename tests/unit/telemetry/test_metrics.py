@@ -127,14 +127,23 @@ def test_a_check_is_up_or_down(metrics: Metrics) -> None:
     assert value(metrics, "tai_check_up", check="store") == 1
     metrics.probed("store", ok=False)
     assert value(metrics, "tai_check_up", check="store") == 0
+    metrics.probed("\n", ok=True)
+    assert value(metrics, "tai_check_up", check="other") == 1
 
 
 def test_what_others_count_is_read_at_the_scrape(metrics: Metrics) -> None:
     lanes = [1]
-    metrics.watch(lanes=lambda: lanes[0], waiting=lambda: 2, actions=lambda: (4, 1), log_lines_dropped=lambda: 3)
+    metrics.watch(
+        lanes=lambda: lanes[0],
+        waiting=lambda: 2,
+        actions=lambda: (4, 1),
+        check_ages=lambda: {"store": 2.5},
+        log_lines_dropped=lambda: 3,
+    )
     lanes[0] = 9
     assert value(metrics, "tai_lanes") == 9
     assert value(metrics, "tai_commands_waiting") == 2
+    assert value(metrics, "tai_check_age_seconds", check="store") == 2.5
     assert value(metrics, "tai_log_lines_dropped_total") == 3
 
 
@@ -169,7 +178,13 @@ def test_openmetrics_is_for_whoever_names_it(metrics: Metrics, accept: str, cont
 
 def test_both_formats_can_be_parsed_and_say_the_same(metrics: Metrics) -> None:
     metrics.answered(ANSWERED)
-    metrics.watch(lanes=lambda: 1, waiting=lambda: 2, actions=lambda: (4, 1), log_lines_dropped=lambda: 3)
+    metrics.watch(
+        lanes=lambda: 1,
+        waiting=lambda: 2,
+        actions=lambda: (4, 1),
+        check_ages=lambda: {"store": 2.5},
+        log_lines_dropped=lambda: 3,
+    )
     text = metrics.scrape("text/plain")[0].decode()
     openmetrics = metrics.scrape("application/openmetrics-text")[0].decode()
 

@@ -57,7 +57,7 @@ def test_everything_that_an_observer_hears_is_counted(told: Told) -> None:
     hears.conflicted()
     hears.duplicated(2)
     hears.store_failed("append")
-    hears.probed("store", True)
+    hears.probed("store", "")
     hears.loaded(5, 0.001)
     hears.went_back("acme")
     hears.signals_refused("stale", 3)
@@ -100,9 +100,12 @@ def test_a_ledger_that_went_back_is_an_error_that_names_its_tenant(told: Told) -
 
 
 def test_a_check_is_told_when_it_changes(told: Told) -> None:
-    for ok in (True, True, False, False, True):
-        told.telemetry.probed("store", ok)
-    assert [line["message"] for line in told.lines()] == ["a health check fails", "a health check passes again"]
+    for trouble in ("", "", "no host db-7", "refused", ""):
+        told.telemetry.probed("store", trouble)
+    assert [(line["message"], line.get("trouble")) for line in told.lines()] == [
+        ("a health check fails", "no host db-7"),
+        ("a health check passes again", None),
+    ]
 
 
 def test_a_failure_that_repeats_is_told_once_a_second_with_its_count(told: Told) -> None:
