@@ -385,6 +385,17 @@ class Observer(Protocol):
         """One attempt of an action ended, or none could be made; `type` is the action's."""
         ...
 
+    def settled(self, type: str, result: str) -> None:
+        """An action of the type ended so, by a durable receipt of this instance."""
+        ...
+
+    def pushed(self, outcome: str, age_seconds: float | None) -> None:
+        """
+        What became of a delivery of POST /pubsub; of one that was decided, how long after it was published, where it
+        says when.
+        """
+        ...
+
     def failed(self, what: str, error: BaseException) -> None:
         """An error that nobody waits for; the one place where a background task's exception goes."""
         ...

@@ -77,6 +77,15 @@ class Metrics:
         self._attempt_seconds = histogram(
             "tai_action_attempt_duration_seconds", "One attempt of an action.", ATTEMPT_SECONDS
         )
+        self._actions = counter("tai_actions_total", "Actions settled, by how they ended.", "type", "outcome")
+        self._pushes = counter(
+            "tai_push_messages_total",
+            "Deliveries of push messages: decided, quarantined, refused, or wanted again.",
+            "outcome",
+        )
+        self._push_seconds = histogram(
+            "tai_push_message_age_seconds", "From the publishing of a message until it was decided.", PUSH_SECONDS
+        )
         self._store_errors = counter("tai_store_errors_total", "Store calls that failed.", "verb")
         self._failures = counter("tai_background_failures_total", "Errors of tasks that nobody waits for.", "task")
         self._observing_failures = counter("tai_telemetry_failures_total", "Events that could not be told.")
@@ -88,14 +97,16 @@ class Metrics:
         lanes: Callable[[], int],
         waiting: Callable[[], int],
         actions: Callable[[], tuple[int, int]],
+        queue: Callable[[], tuple[int, float]],
         check_ages: Callable[[], Mapping[str, float]],
         log_lines_dropped: Callable[[], int],
     ) -> None:
         """
         Reads these at every scrape: the lanes in memory, the commands that wait in them, the actions in hand and those
-        of them that reach out, the seconds since each health check ended, the log lines lost.
+        of them that reach out, how many are due and wait and the seconds that the oldest has, the seconds since each
+        health check ended, the log lines lost.
         """
-        self._registry.register(_Watched(lanes, waiting, actions, check_ages, log_lines_dropped))
+        self._registry.register(_Watched(lanes, waiting, actions, queue, check_ages, log_lines_dropped))
 
     def scrape(self, accept: str) -> tuple[bytes, str]:
         """The text format, or OpenMetrics 1.0 for whoever names it in Accept."""
@@ -148,6 +159,14 @@ class Metrics:
         self._attempts.add(type, outcome)
         self._attempt_seconds.add(seconds)
 
+    def settled(self, type: str, result: str) -> None:
+        self._actions.add(type, result)
+
+    def pushed(self, outcome: str, age_seconds: float | None) -> None:
+        self._pushes.add(outcome)
+        if age_seconds is not None:
+            self._push_seconds.add(age_seconds)
+
     def failed(self, what: str) -> None:
         self._failures.add(what)
 
@@ -163,12 +182,14 @@ class _Watched(Collector):
         lanes: Callable[[], int],
         waiting: Callable[[], int],
         actions: Callable[[], tuple[int, int]],
+        queue: Callable[[], tuple[int, float]],
         check_ages: Callable[[], Mapping[str, float]],
         log_lines_dropped: Callable[[], int],
     ) -> None:
         self._lanes = lanes
         self._waiting = waiting
         self._actions = actions
+        self._queue = queue
         self._check_ages = check_ages
         self._log_lines_dropped = log_lines_dropped
 
@@ -178,6 +199,13 @@ class _Watched(Collector):
         in_hand, attempting = self._actions()
         yield GaugeMetricFamily("tai_actions_in_hand", "Actions that this process works on.", value=in_hand)
         yield GaugeMetricFamily("tai_actions_attempting", "Attempts that reach out now.", value=attempting)
+        due, oldest = self._queue()
+        yield GaugeMetricFamily(
+            "tai_actions_waiting", "Actions that are due and wait for their attempt, as this process sees.", value=due
+        )
+        yield GaugeMetricFamily(
+            "tai_actions_oldest_due_seconds", "For how long the oldest of those is due; 0 without any.", value=oldest
+        )
         ages = GaugeMetricFamily(
             "tai_check_age_seconds", "Since a health check last ended, with whatever result.", labels=("check",)
         )

@@ -105,6 +105,14 @@ class Telemetry:
         self.metrics.attempted(type, outcome, seconds)
 
     @_never_raises
+    def settled(self, type: str, result: str) -> None:
+        self.metrics.settled(type, result)
+
+    @_never_raises
+    def pushed(self, outcome: str, age_seconds: float | None) -> None:
+        self.metrics.pushed(outcome, age_seconds)
+
+    @_never_raises
     def failed(self, what: str, error: BaseException) -> None:
         self.metrics.failed(what)
         unsaid = self._unsaid_before(what)

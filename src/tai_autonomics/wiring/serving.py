@@ -137,6 +137,7 @@ async def _serve_house(
         lanes=lambda: parts.corridor.lanes,
         waiting=lambda: parts.corridor.waiting,
         actions=lambda: (executor.in_hand, executor.attempting),
+        queue=lambda: executor.queue.standing(parts.clock.now(), parts.clock.monotonic()),
         check_ages=health.ages,
         log_lines_dropped=lambda: told.logs.dropped,
     )

@@ -125,6 +125,12 @@ class Witness:
     def attempted(self, type: str, outcome: str, seconds: float) -> None:
         self._note("attempted", type, outcome)
 
+    def settled(self, type: str, result: str) -> None:
+        self._note("settled", type, result)
+
+    def pushed(self, outcome: str, age_seconds: float | None) -> None:
+        self._note("pushed", outcome, age_seconds)
+
     def failed(self, what: str, error: BaseException) -> None:
         self._note("failed", what, error)
 

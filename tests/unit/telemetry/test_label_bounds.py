@@ -56,6 +56,8 @@ def drive(told: Observer, tenant: int, label: str) -> None:
     told.went_back(label)
     told.signals_refused(label, 1)
     told.attempted(label, label, 0.1)
+    told.settled(label, label)
+    told.pushed(label, tenant / 1e3)
     told.failed(label, ValueError(label))
 
 

@@ -1,5 +1,7 @@
 """What is counted, under which names, and that no label grows without end."""
 
+from typing import Any
+
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
@@ -21,6 +23,19 @@ def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], f
 
 def value(metrics: Metrics, name: str, **labels: str) -> float:
     return samples(metrics)[name, tuple(sorted(labels.items()))]
+
+
+def watch(metrics: Metrics, **other: Any) -> None:
+    """As the service does."""
+    watched: dict[str, Any] = {
+        "lanes": lambda: 1,
+        "waiting": lambda: 2,
+        "actions": lambda: (4, 1),
+        "queue": lambda: (3, 7.5),
+        "check_ages": lambda: {"store": 2.5},
+        "log_lines_dropped": lambda: 3,
+    }
+    metrics.watch(**{**watched, **other})
 
 
 @pytest.fixture
@@ -133,16 +148,12 @@ def test_a_check_is_up_or_down(metrics: Metrics) -> None:
 
 def test_what_others_count_is_read_at_the_scrape(metrics: Metrics) -> None:
     lanes = [1]
-    metrics.watch(
-        lanes=lambda: lanes[0],
-        waiting=lambda: 2,
-        actions=lambda: (4, 1),
-        check_ages=lambda: {"store": 2.5},
-        log_lines_dropped=lambda: 3,
-    )
+    watch(metrics, lanes=lambda: lanes[0])
     lanes[0] = 9
     assert value(metrics, "tai_lanes") == 9
     assert value(metrics, "tai_commands_waiting") == 2
+    assert (value(metrics, "tai_actions_in_hand"), value(metrics, "tai_actions_attempting")) == (4, 1)
+    assert (value(metrics, "tai_actions_waiting"), value(metrics, "tai_actions_oldest_due_seconds")) == (3, 7.5)
     assert value(metrics, "tai_check_age_seconds", check="store") == 2.5
     assert value(metrics, "tai_log_lines_dropped_total") == 3
 
@@ -178,13 +189,7 @@ def test_openmetrics_is_for_whoever_names_it(metrics: Metrics, accept: str, cont
 
 def test_both_formats_can_be_parsed_and_say_the_same(metrics: Metrics) -> None:
     metrics.answered(ANSWERED)
-    metrics.watch(
-        lanes=lambda: 1,
-        waiting=lambda: 2,
-        actions=lambda: (4, 1),
-        check_ages=lambda: {"store": 2.5},
-        log_lines_dropped=lambda: 3,
-    )
+    watch(metrics)
     text = metrics.scrape("text/plain")[0].decode()
     openmetrics = metrics.scrape("application/openmetrics-text")[0].decode()
 

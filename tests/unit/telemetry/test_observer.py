@@ -62,6 +62,9 @@ def test_everything_that_an_observer_hears_is_counted(told: Told) -> None:
     hears.went_back("acme")
     hears.signals_refused("stale", 3)
     hears.attempted("webhook", "succeeded", 0.1)
+    hears.settled("webhook", "succeeded")
+    hears.pushed("decided", 2.5)
+    hears.pushed("refused", None)
     hears.failed("timers", ValueError("deep"))
     counted = {
         'tai_http_requests_total{method="GET",route="/health",status="200"} 1.0',
@@ -76,6 +79,11 @@ def test_everything_that_an_observer_hears_is_counted(told: Told) -> None:
         "tai_ledgers_went_back_total 1.0",
         'tai_signals_refused_total{reason="stale"} 3.0',
         'tai_action_attempts_total{outcome="succeeded",type="webhook"} 1.0',
+        'tai_actions_total{outcome="succeeded",type="webhook"} 1.0',
+        'tai_push_messages_total{outcome="decided"} 1.0',
+        'tai_push_messages_total{outcome="refused"} 1.0',
+        "tai_push_message_age_seconds_sum 2.5",
+        "tai_push_message_age_seconds_count 1.0",
         'tai_background_failures_total{task="timers"} 1.0',
         "tai_telemetry_failures_total 0.0",
     }
