@@ -173,6 +173,15 @@ class Corridor:
         """Whether its ledger was read, or is being read."""
         return tenant in self._lanes
 
+    def tenants(self) -> tuple[str, ...]:
+        """Those that have a lane."""
+        return tuple(self._lanes)
+
+    def known(self, tenant: str) -> Durable | None:
+        """Its durable state, where that is in memory; its lane grows no younger by it."""
+        lane = self._lanes.get(tenant)
+        return None if lane is None else lane.durable
+
     def confirmed_at(self, tenant: str) -> float:
         """When, in monotonic seconds, its durable state was last known to be all that the store holds."""
         lane = self._lanes.get(tenant)

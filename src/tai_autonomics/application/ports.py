@@ -165,6 +165,10 @@ class Store(Protocol):
 
     async def quarantined_one(self, id: str) -> Quarantined | None: ...
 
+    async def quarantine_size(self) -> int:
+        """How many messages are held; not above the bound, where counting on would cost."""
+        ...
+
     async def to_redrive(self, now: str, limit: int) -> tuple[Quarantined, ...]:
         """Messages whose `redrive_at` has come, the earliest first; it takes no lease on them."""
         ...

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from tai_autonomics import __version__
 from tai_autonomics.application.ports import Answered
+from tai_autonomics.application.surveying import Surveyed
 from tai_autonomics.telemetry.tallies import Level, RequestTallies, Tally, Timing
 
 STORE_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 10)
@@ -98,15 +99,16 @@ class Metrics:
         waiting: Callable[[], int],
         actions: Callable[[], tuple[int, int]],
         queue: Callable[[], tuple[int, float]],
+        survey: Callable[[], Surveyed],
         check_ages: Callable[[], Mapping[str, float]],
         log_lines_dropped: Callable[[], int],
     ) -> None:
         """
         Reads these at every scrape: the lanes in memory, the commands that wait in them, the actions in hand and those
-        of them that reach out, how many are due and wait and the seconds that the oldest has, the seconds since each
-        health check ended, the log lines lost.
+        of them that reach out, how many are due and wait and the seconds that the oldest has, what the last survey
+        found, the seconds since each health check ended, the log lines lost.
         """
-        self._registry.register(_Watched(lanes, waiting, actions, queue, check_ages, log_lines_dropped))
+        self._registry.register(_Watched(lanes, waiting, actions, queue, survey, check_ages, log_lines_dropped))
 
     def scrape(self, accept: str) -> tuple[bytes, str]:
         """The text format, or OpenMetrics 1.0 for whoever names it in Accept."""
@@ -183,6 +185,7 @@ class _Watched(Collector):
         waiting: Callable[[], int],
         actions: Callable[[], tuple[int, int]],
         queue: Callable[[], tuple[int, float]],
+        survey: Callable[[], Surveyed],
         check_ages: Callable[[], Mapping[str, float]],
         log_lines_dropped: Callable[[], int],
     ) -> None:
@@ -190,6 +193,7 @@ class _Watched(Collector):
         self._waiting = waiting
         self._actions = actions
         self._queue = queue
+        self._survey = survey
         self._check_ages = check_ages
         self._log_lines_dropped = log_lines_dropped
 
@@ -206,6 +210,7 @@ class _Watched(Collector):
         yield GaugeMetricFamily(
             "tai_actions_oldest_due_seconds", "For how long the oldest of those is due; 0 without any.", value=oldest
         )
+        yield from _surveyed(self._survey())
         ages = GaugeMetricFamily(
             "tai_check_age_seconds", "Since a health check last ended, with whatever result.", labels=("check",)
         )
@@ -214,3 +219,23 @@ class _Watched(Collector):
         yield ages
         dropped = self._log_lines_dropped()
         yield CounterMetricFamily("tai_log_lines_dropped", "Log lines lost over the bound.", value=dropped)
+
+
+def _surveyed(found: Surveyed) -> Iterator[Metric]:
+    left = GaugeMetricFamily(
+        "tai_action_budget_left",
+        "Actions that the fleet's budget has left in its window, where a type has one; seen every 15 s.",
+        labels=("type",),
+    )
+    for action, count in found.budget_left.items():
+        left.add_metric((action,), count)
+    yield left
+    yield GaugeMetricFamily(
+        "tai_quotas_nearly_used",
+        "Tenants in memory of which a quota is used to its last threshold below 100 % (80 % without one); every 15 s.",
+        value=found.quotas_nearly_used,
+    )
+    held = GaugeMetricFamily("tai_quarantined_messages", "Messages in quarantine; counted once a minute.")
+    if found.quarantined is not None:
+        held.add_metric((), found.quarantined)
+    yield held

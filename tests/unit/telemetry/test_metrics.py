@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from tai_autonomics import __version__
 from tai_autonomics.application.ports import Answered
+from tai_autonomics.application.surveying import Surveyed
 from tai_autonomics.telemetry import tallies
 from tai_autonomics.telemetry.metrics import Metrics
 from tai_autonomics.telemetry.tallies import LABEL_CHARACTERS_MAX, LABEL_SETS_MAX, ROUTES_MAX, STATUSES_MAX
@@ -32,6 +33,7 @@ def watch(metrics: Metrics, **other: Any) -> None:
         "waiting": lambda: 2,
         "actions": lambda: (4, 1),
         "queue": lambda: (3, 7.5),
+        "survey": lambda: Surveyed(12, {"webhook": 3}, 5),
         "check_ages": lambda: {"store": 2.5},
         "log_lines_dropped": lambda: 3,
     }
@@ -155,7 +157,15 @@ def test_what_others_count_is_read_at_the_scrape(metrics: Metrics) -> None:
     assert (value(metrics, "tai_actions_in_hand"), value(metrics, "tai_actions_attempting")) == (4, 1)
     assert (value(metrics, "tai_actions_waiting"), value(metrics, "tai_actions_oldest_due_seconds")) == (3, 7.5)
     assert value(metrics, "tai_check_age_seconds", check="store") == 2.5
+    assert value(metrics, "tai_action_budget_left", type="webhook") == 3
+    assert value(metrics, "tai_quotas_nearly_used") == 12
+    assert value(metrics, "tai_quarantined_messages") == 5
     assert value(metrics, "tai_log_lines_dropped_total") == 3
+
+
+def test_a_quarantine_that_was_not_counted_yet_is_not_said_to_be_empty(metrics: Metrics) -> None:
+    watch(metrics, survey=Surveyed)
+    assert ("tai_quarantined_messages", ()) not in samples(metrics)
 
 
 def test_the_build_and_the_process_are_there(metrics: Metrics) -> None:
