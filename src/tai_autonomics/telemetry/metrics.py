@@ -208,7 +208,9 @@ class _Watched(Collector):
             "tai_actions_waiting", "Actions that are due and wait for their attempt, as this process sees.", value=due
         )
         yield GaugeMetricFamily(
-            "tai_actions_oldest_due_seconds", "For how long the oldest of those is due; 0 without any.", value=oldest
+            "tai_actions_oldest_due_seconds",
+            "For how long the one that waits longest has been due; 0 without any.",
+            value=oldest,
         )
         yield from _surveyed(self._survey())
         ages = GaugeMetricFamily(
