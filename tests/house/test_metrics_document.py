@@ -11,6 +11,7 @@ from typing import Final
 
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+from tests.contract.stores.builders import receipt
 
 from tai_autonomics.application.ports import Answered
 from tai_autonomics.application.surveying import Surveyed
@@ -59,7 +60,7 @@ def scraped() -> list[Metric]:
         told.probed("store", "")
         told.signals_refused("stale", 1)
         told.attempted("webhook", "succeeded", 0.1)
-        told.settled("webhook", "succeeded")
+        told.settled("webhook", "succeeded", receipt("acme"))
         told.pushed("decided", 0.1)
         told.failed("timers", ValueError())
         told.logs.close()

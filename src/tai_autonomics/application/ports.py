@@ -389,8 +389,8 @@ class Observer(Protocol):
         """One attempt of an action ended, or none could be made; `type` is the action's."""
         ...
 
-    def settled(self, type: str, result: str) -> None:
-        """An action of the type ended so, by a durable receipt of this instance."""
+    def settled(self, type: str, result: str, receipt: Receipt) -> None:
+        """An action of the type ended so, by this durable receipt of ours."""
         ...
 
     def pushed(self, outcome: str, age_seconds: float | None) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Concatenate, Final, ParamSpec
 
 from tai_autonomics.application.ports import Answered, Clock
+from tai_autonomics.ledger.records import Receipt
 from tai_autonomics.telemetry.logs import Logs
 from tai_autonomics.telemetry.metrics import Metrics
 
@@ -105,8 +106,9 @@ class Telemetry:
         self.metrics.attempted(type, outcome, seconds)
 
     @_never_raises
-    def settled(self, type: str, result: str) -> None:
+    def settled(self, type: str, result: str, receipt: Receipt) -> None:
         self.metrics.settled(type, result)
+        self.logs.settled(type, result, receipt)
 
     @_never_raises
     def pushed(self, outcome: str, age_seconds: float | None) -> None:

@@ -125,7 +125,7 @@ class Witness:
     def attempted(self, type: str, outcome: str, seconds: float) -> None:
         self._note("attempted", type, outcome)
 
-    def settled(self, type: str, result: str) -> None:
+    def settled(self, type: str, result: str, receipt: Receipt) -> None:
         self._note("settled", type, result)
 
     def pushed(self, outcome: str, age_seconds: float | None) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+from tests.contract.stores.builders import receipt
 
 from tai_autonomics.application.ports import Answered, Observer
 from tai_autonomics.telemetry.logs import Logs
@@ -15,6 +16,7 @@ from tai_autonomics.telemetry.tallies import LABEL_CHARACTERS_MAX
 from tai_autonomics.wiring.machine import SystemClock
 
 TENANTS = 100_000
+RECEIPT = receipt("acme")
 SCRAPE_BYTES_MAX = 200_000
 HOSTILE = (
     "/v1/tenants/{n}/receipts",
@@ -56,7 +58,7 @@ def drive(told: Observer, tenant: int, label: str) -> None:
     told.went_back(label)
     told.signals_refused(label, 1)
     told.attempted(label, label, 0.1)
-    told.settled(label, label)
+    told.settled(label, label, RECEIPT)
     told.pushed(label, tenant / 1e3)
     told.failed(label, ValueError(label))
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from tests.contract.stores.builders import receipt
 
 from tai_autonomics.application.ports import Answered, Observer
 from tai_autonomics.telemetry import observer
@@ -62,7 +63,7 @@ def test_everything_that_an_observer_hears_is_counted(told: Told) -> None:
     hears.went_back("acme")
     hears.signals_refused("stale", 3)
     hears.attempted("webhook", "succeeded", 0.1)
-    hears.settled("webhook", "succeeded")
+    hears.settled("webhook", "succeeded", receipt("acme"))
     hears.pushed("decided", 2.5)
     hears.pushed("refused", None)
     hears.failed("timers", ValueError("deep"))
@@ -98,6 +99,20 @@ def test_a_request_has_one_line_and_an_error_its_traceback(told: Told) -> None:
     assert request["message"] == "GET /health 200"
     assert (failure["severity"], failure["task"]) == ("ERROR", "timers")
     assert failure["stack_trace"] == "ValueError: deep\n"
+
+
+def test_the_end_of_an_action_is_a_line_that_names_its_receipt_and_warns_where_somebody_must_look(told: Told) -> None:
+    settling = receipt("acme")
+    for result in ("succeeded", "cancelled", "lapsed", "failed", "timed_out", "unknown"):
+        told.telemetry.settled("webhook", result, settling)
+    lines = told.lines()
+    assert [(line["result"], line["severity"]) for line in lines] == [
+        *(("succeeded", "INFO"), ("cancelled", "INFO"), ("lapsed", "INFO")),
+        *(("failed", "WARNING"), ("timed_out", "WARNING"), ("unknown", "WARNING")),
+    ]
+    assert {(line["tenant"], line["command_id"], line["receipt"]) for line in lines} == {
+        (settling.tenant, settling.command_id, settling.hash)
+    }
 
 
 def test_a_ledger_that_went_back_is_an_error_that_names_its_tenant(told: Told) -> None:
