@@ -7,7 +7,7 @@ docs/RUNBOOK.md lists what /metrics exposes, no more and no less.
 import os
 import re
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families as parse_text
@@ -15,9 +15,22 @@ from tests.contract.stores.builders import receipt
 
 from tai_autonomics.application.ports import Answered
 from tai_autonomics.application.surveying import Surveyed
+from tai_autonomics.domain.actions import ActionType, Result
+from tai_autonomics.domain.gates import Gate
+from tai_autonomics.ingress.replies import REASONS
+from tai_autonomics.ingress.routes import routes
 from tai_autonomics.telemetry.logs import Logs
-from tai_autonomics.telemetry.metrics import Metrics
+from tai_autonomics.telemetry.metrics import TASKS_MAX, Metrics
 from tai_autonomics.telemetry.observer import Telemetry
+from tai_autonomics.telemetry.tallies import (
+    FEW_MAX,
+    LABEL_CHARACTERS_MAX,
+    LABEL_SETS_MAX,
+    METHODS,
+    OTHER,
+    ROUTES_MAX,
+    STATUSES_MAX,
+)
 from tai_autonomics.wiring.machine import SystemClock
 
 DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "RUNBOOK.md"
@@ -56,6 +69,7 @@ def scraped() -> list[Metric]:
         told.answered(Answered("GET", "/health", 503, 0.001, 0, 2, "r", "", reason="draining"))
         told.decided("verify", "refusal", "entitlement_inactive")
         told.sealed("refusal")
+        told.gate_asked("compliance_permits", 1e-6)
         told.store_failed("append")
         told.probed("store", "")
         told.signals_refused("stale", 1)
@@ -110,6 +124,18 @@ def test_no_row_names_a_unit_that_its_metric_contradicts() -> None:
     seconds = {metric.name for metric in scraped() if unit_of(metric) == "seconds"}
     assert seconds == {metric.name for metric in scraped() if "seconds" in metric.name}
     assert set(UNITS) <= {metric.name for metric in scraped()}
+
+
+def test_every_name_of_ours_fits_into_the_bounds_of_a_scrape() -> None:
+    table = routes()
+    tasks = [route.name for route in table]
+    assert len(table) + len(set(METHODS.values()) | {OTHER}) + 1 <= ROUTES_MAX
+    assert len(table) * 12 < STATUSES_MAX
+    assert len(tasks) + 20 <= TASKS_MAX
+    assert max(map(len, (*tasks, *REASONS))) <= LABEL_CHARACTERS_MAX
+    assert len(REASONS) <= LABEL_SETS_MAX
+    assert len(get_args(Gate)) <= FEW_MAX
+    assert len(get_args(ActionType)) * len(get_args(Result)) <= LABEL_SETS_MAX
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from tai_autonomics.application.asking import Asking
 from tai_autonomics.application.background import Background
 from tai_autonomics.application.callers import Callers
 from tai_autonomics.application.clock import SealingClock
@@ -98,6 +99,7 @@ class Corridor:
         self._idle: Future[None] | None = None
         self._sweeping: asyncio.TimerHandle | None = None
         self._on_due: Callable[[str, tuple[Due, ...]], None] = _leave
+        self._asking = Asking(clock, observer)
         self._newcomers = _Newcomers(bounds.new_ledgers_per_minute_max)
         self._background = Background(observer)
         self._recent = RecentIds(ids_max=bounds.recent_ids_max)
@@ -414,6 +416,7 @@ class Corridor:
             bounds=self._domain_bounds,
             action_id=action_id_after(head),
             counted=None if pending is None else self._counted(pending, state, now),
+            ask=self._asking.next(),
         )
         sealed = seal_decision(
             submission, decision, state=state, head=head, now=now, policy=plans.digest, entropy=self._entropy

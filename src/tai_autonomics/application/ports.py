@@ -381,6 +381,10 @@ class Observer(Protocol):
         """A store's head is behind what this instance saw durable: the alert ledger_went_back."""
         ...
 
+    def gate_asked(self, gate: str, seconds: float) -> None:
+        """A gate of one decision in sixteen has answered."""
+        ...
+
     def signals_refused(self, reason: str, count: int) -> None:
         """Signals are gone: a durable receipt refuses them, or what met their tenant left them without one."""
         ...

@@ -20,9 +20,12 @@ from tai_autonomics.telemetry.tallies import Level, RequestTallies, Tally, Timin
 STORE_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 10)
 ATTEMPT_SECONDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 PUSH_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+GATE_SECONDS: Final = (1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 1e-4, 1e-3, 1e-2)
 BATCH: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 COMMAND_OUTCOMES_MAX: Final = 96
 """Label sets of the commands: there are 41, most of which end in at most three ways."""
+TASKS_MAX: Final = 56
+"""The door's routes, and some twenty tasks in the background."""
 OPENMETRICS_TYPE: Final = "application/openmetrics-text"
 
 
@@ -69,6 +72,13 @@ class Metrics:
         self._conflicts = counter("tai_conflicts_total", "Appends whose place another instance had taken.")
         self._duplicates = counter("tai_duplicates_total", "Commands whose id the store already held.")
         self._went_back = counter("tai_ledgers_went_back_total", "Store heads behind what was seen durable.")
+        self._gate_seconds = Timing(
+            "tai_gate_duration_seconds",
+            "One gate of a decision, until it has answered; timed in one decision of 16.",
+            "gate",
+            GATE_SECONDS,
+            registry,
+        )
         self._signals_refused = counter(
             "tai_signals_refused_total", "Signals that were refused and are gone, one by one, by reason.", "reason"
         )
@@ -88,7 +98,9 @@ class Metrics:
             "tai_push_message_age_seconds", "From the publishing of a message until it was decided.", PUSH_SECONDS
         )
         self._store_errors = counter("tai_store_errors_total", "Store calls that failed.", "verb")
-        self._failures = counter("tai_background_failures_total", "Errors of tasks that nobody waits for.", "task")
+        self._failures = Tally(
+            "tai_background_failures_total", "Errors of tasks that nobody waits for.", ("task",), registry, TASKS_MAX
+        )
         self._observing_failures = counter("tai_telemetry_failures_total", "Events that could not be told.")
         self._check_up = Level("tai_check_up", "1 while a health check passes, else 0.", "check", registry)
 
@@ -153,6 +165,9 @@ class Metrics:
 
     def went_back(self) -> None:
         self._went_back.add()
+
+    def gate_asked(self, gate: str, seconds: float) -> None:
+        self._gate_seconds.add(seconds, gate)
 
     def signals_refused(self, reason: str, count: int) -> None:
         self._signals_refused.add(reason, count=count)

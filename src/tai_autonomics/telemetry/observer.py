@@ -98,6 +98,10 @@ class Telemetry:
             self.logs.log.error(message, tenant=tenant, unsaid=unsaid)
 
     @_never_raises
+    def gate_asked(self, gate: str, seconds: float) -> None:
+        self.metrics.gate_asked(gate, seconds)
+
+    @_never_raises
     def signals_refused(self, reason: str, count: int) -> None:
         self.metrics.signals_refused(reason, count)
 

@@ -119,6 +119,9 @@ class Witness:
     def went_back(self, tenant: str) -> None:
         self._note("went_back", tenant)
 
+    def gate_asked(self, gate: str, seconds: float) -> None:
+        self._note("gate_asked", gate, seconds)
+
     def signals_refused(self, reason: str, count: int) -> None:
         self._note("signals_refused", reason, count)
 

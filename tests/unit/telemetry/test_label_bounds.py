@@ -58,6 +58,7 @@ def drive(told: Observer, tenant: int, label: str) -> None:
     told.went_back(label)
     told.signals_refused(label, 1)
     told.attempted(label, label, 0.1)
+    told.gate_asked(label, 1e-6)
     told.settled(label, label, RECEIPT)
     told.pushed(label, tenant / 1e3)
     told.failed(label, ValueError(label))

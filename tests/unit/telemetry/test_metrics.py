@@ -60,6 +60,13 @@ def test_a_method_that_nobody_knows_is_other(metrics: Metrics) -> None:
     assert value(metrics, "tai_http_requests_total", method="other", route="/", status="405") == 1
 
 
+def test_a_head_is_counted_as_the_get_that_it_could_be(metrics: Metrics) -> None:
+    for method in ("GET", "HEAD", "HEAD"):
+        metrics.answered(Answered(method, "/health", 200, 0.1, 0, 0, "r", ""))
+    assert value(metrics, "tai_http_requests_total", method="GET", route="/health", status="200") == 3
+    assert "HEAD" not in metrics.scrape("")[0].decode().replace("a HEAD counts", "")
+
+
 def test_a_label_past_the_bound_is_other(metrics: Metrics) -> None:
     for number in range(LABEL_SETS_MAX + 10):
         metrics.sealed(f"type-{number}")

@@ -61,6 +61,7 @@ def test_everything_that_an_observer_hears_is_counted(told: Told) -> None:
     hears.probed("store", "")
     hears.loaded(5, 0.001)
     hears.went_back("acme")
+    hears.gate_asked("compliance_permits", 2e-6)
     hears.signals_refused("stale", 3)
     hears.attempted("webhook", "succeeded", 0.1)
     hears.settled("webhook", "succeeded", receipt("acme"))
@@ -78,6 +79,8 @@ def test_everything_that_an_observer_hears_is_counted(told: Told) -> None:
         'tai_check_up{check="store"} 1.0',
         "tai_lane_load_receipts_total 5.0",
         "tai_ledgers_went_back_total 1.0",
+        'tai_gate_duration_seconds_bucket{gate="compliance_permits",le="2.5e-06"} 1.0',
+        'tai_gate_duration_seconds_bucket{gate="compliance_permits",le="1e-06"} 0.0',
         'tai_signals_refused_total{reason="stale"} 3.0',
         'tai_action_attempts_total{outcome="succeeded",type="webhook"} 1.0',
         'tai_actions_total{outcome="succeeded",type="webhook"} 1.0',
