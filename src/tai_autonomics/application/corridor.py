@@ -18,6 +18,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from tai_autonomics.application.asking import Asking
 from tai_autonomics.application.background import Background
 from tai_autonomics.application.callers import Callers
 from tai_autonomics.application.clock import SealingClock
@@ -99,6 +100,7 @@ class Corridor:
         self._idle: Future[None] | None = None
         self._sweeping: asyncio.TimerHandle | None = None
         self._on_due: Callable[[str, tuple[Due, ...]], None] = _leave
+        self._asking = Asking(clock, observer)
         self._newcomers = Newcomers(bounds.new_ledgers_per_minute_max)
         self._background = Background(observer)
         self._recent = RecentIds(ids_max=bounds.recent_ids_max)
@@ -173,6 +175,15 @@ class Corridor:
     def has_lane(self, tenant: str) -> bool:
         """Whether its ledger was read, or is being read."""
         return tenant in self._lanes
+
+    def tenants(self) -> tuple[str, ...]:
+        """Those that have a lane."""
+        return tuple(self._lanes)
+
+    def known(self, tenant: str) -> Durable | None:
+        """Its durable state, where that is in memory; its lane grows no younger by it."""
+        lane = self._lanes.get(tenant)
+        return None if lane is None else lane.durable
 
     def confirmed_at(self, tenant: str) -> float:
         """When, in monotonic seconds, its durable state was last known to be all that the store holds."""
@@ -406,6 +417,7 @@ class Corridor:
             bounds=self._domain_bounds,
             action_id=action_id_after(head),
             counted=None if pending is None else self._counted(pending, state, now),
+            ask=self._asking.next(),
         )
         sealed = seal_decision(
             submission, decision, state=state, head=head, now=now, policy=plans.digest, entropy=self._entropy

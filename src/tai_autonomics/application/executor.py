@@ -20,6 +20,7 @@ from msgspec import Struct
 from tai_autonomics.application.clock import SealingClock
 from tai_autonomics.application.corridor import Answer, Corridor
 from tai_autonomics.application.ports import Actuator, Done, Entropy, NotDone, Observer, Target, Uncertain
+from tai_autonomics.application.queue import Queue
 from tai_autonomics.application.sealing import EXECUTOR, Submission
 from tai_autonomics.domain.actions import Action, ActionType, type_of
 from tai_autonomics.domain.fleet import Reserve
@@ -93,6 +94,7 @@ class Executor:
         self._in_hand: dict[ActionId, asyncio.Task[None]] = {}
         self._at_once = asyncio.Semaphore(bounds.actions_at_once_max)
         self._of_type: dict[ActionType, asyncio.Semaphore] = {}
+        self.queue = Queue()
         self._calls: set[asyncio.Task[Done | NotDone | Uncertain]] = set()
         self._closing = self._cut = False
         corridor.on_due(self.take_all)
@@ -109,8 +111,11 @@ class Executor:
         """Work on a row that asks for an attempt; whether there was room. If not, it is due again later."""
         action_id = ActionId(row.subject.removeprefix("action/"))
         if not self.room:
+            if action_id not in self._in_hand:
+                self.queue.leave(action_id, Moment(row.due), self._clock.monotonic())
             return False
         if action_id not in self._in_hand:
+            self.queue.take(action_id, Moment(row.due), self._clock.monotonic())
             task = asyncio.get_running_loop().create_task(self._work(tenant, action_id))
             self._in_hand[action_id] = task
             task.add_done_callback(lambda done: self._ended(action_id, done))
@@ -160,6 +165,7 @@ class Executor:
 
     def _ended(self, action_id: ActionId, task: "asyncio.Task[None]") -> None:
         del self._in_hand[action_id]
+        self.queue.end(action_id)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._observer.failed("executor", error)
 
@@ -173,6 +179,7 @@ class Executor:
             type_of(found.order), asyncio.Semaphore(self._bounds.actions_of_type_at_once_max)
         )
         async with of_type, self._at_once:
+            self.queue.end(action_id)
             if self._closing:
                 return
             # It may have been cancelled, or attempted elsewhere, while it waited for its place.

@@ -168,6 +168,10 @@ class Store(Protocol):
 
     async def quarantined_one(self, id: str) -> Quarantined | None: ...
 
+    async def quarantine_size(self) -> int:
+        """How many messages are held; not above the bound, where counting on would cost."""
+        ...
+
     async def to_redrive(self, now: str, limit: int) -> tuple[Quarantined, ...]:
         """Messages whose `redrive_at` has come, the earliest first; it takes no lease on them."""
         ...
@@ -370,7 +374,9 @@ class Observer(Protocol):
 
     def store_failed(self, verb: str) -> None: ...
 
-    def probed(self, check: str, ok: bool) -> None: ...
+    def probed(self, check: str, trouble: str) -> None:
+        """A health check ended; `trouble` is what is wrong, in full, or ""."""
+        ...
 
     def loaded(self, receipts: int, seconds: float) -> None:
         """A cold lane was read and folded."""
@@ -380,12 +386,27 @@ class Observer(Protocol):
         """A store's head is behind what this instance saw durable: the alert ledger_went_back."""
         ...
 
+    def gate_asked(self, gate: str, seconds: float) -> None:
+        """A gate of one decision in sixteen has answered."""
+        ...
+
     def signals_refused(self, reason: str, count: int) -> None:
         """Signals are gone: a durable receipt refuses them, or what met their tenant left them without one."""
         ...
 
     def attempted(self, type: str, outcome: str, seconds: float) -> None:
         """One attempt of an action ended, or none could be made; `type` is the action's."""
+        ...
+
+    def settled(self, type: str, result: str, receipt: Receipt) -> None:
+        """An action of the type ended so, by this durable receipt of ours."""
+        ...
+
+    def pushed(self, outcome: str, age_seconds: float | None) -> None:
+        """
+        What became of a delivery of POST /pubsub; of one that was decided, how long after it was published, where it
+        says when.
+        """
         ...
 
     def failed(self, what: str, error: BaseException) -> None:

@@ -20,6 +20,7 @@ from tai_autonomics import __version__
 from tai_autonomics.application.executor import Executor, ExecutorBounds
 from tai_autonomics.application.health import Health
 from tai_autonomics.application.ports import Observer
+from tai_autonomics.application.surveying import Survey
 from tai_autonomics.application.timers import Timers
 from tai_autonomics.domain.plans import retired
 from tai_autonomics.identity.keys import KeysInForce
@@ -134,10 +135,21 @@ async def _serve_house(
     senders = await Senders.open(settings, parts.clock, told)
     published = {"keys": verifying.result} if isinstance(verifying, ProviderKeys) else {}
     health = Health(parts.store, clock=parts.sealing_clock, observer=told, keys={**published, **senders.published_keys})
+    survey = Survey(
+        parts.store,
+        parts.corridor,
+        parts.freshness,
+        clock=parts.sealing_clock,
+        plans=parts.plans,
+        observer=told,
+    )
     told.metrics.watch(
         lanes=lambda: parts.corridor.lanes,
         waiting=lambda: parts.corridor.waiting,
         actions=lambda: (executor.in_hand, executor.attempting),
+        queue=lambda: executor.queue.standing(parts.clock.now(), parts.clock.monotonic()),
+        survey=survey,
+        check_ages=health.ages,
         log_lines_dropped=lambda: told.logs.dropped,
     )
     await health.probe()
@@ -145,7 +157,7 @@ async def _serve_house(
     rotating = verifying if isinstance(verifying, KeysInForce) else None
     rotation = Rotation(loaded, keys=rotating, actuators=actuators, plans=parts.plans, observer=told)
     background = _background(
-        settings, parts, told, health, scraping, Redriving(door, parts.store), executor, actuators, rotation
+        settings, parts, told, health, survey, scraping, Redriving(door, parts.store), executor, actuators, rotation
     )
     try:
         await serve_http(
@@ -249,6 +261,7 @@ def _background(
     parts: House,
     told: Telemetry,
     health: Health,
+    survey: Survey,
     scraping: socket.socket | None,
     redriving: Redriving,
     executor: Executor,
@@ -268,6 +281,7 @@ def _background(
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.set)
     tasks = [
         _in_background(told, "health", health.run()),
+        _in_background(told, "survey", survey.run()),
         _in_background(told, "timers", timers.run()),
         _in_background(told, "redriving", redriving.run()),
         _in_background(told, "reload", _reload(rotation, parts.plans, actuators, reload, told, seconds or None)),

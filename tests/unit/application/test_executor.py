@@ -20,6 +20,7 @@ from tai_autonomics.domain.governor import LEASE_MARGIN_SECONDS, BeginAttempt, C
 from tai_autonomics.domain.identifiers import FLEET, ActionId
 from tai_autonomics.domain.plans import Plans
 from tai_autonomics.domain.rules import Budget
+from tai_autonomics.domain.tenant.timers import FIRST_LEASE_SECONDS
 from tai_autonomics.errors import Overloaded
 
 pytestmark = pytest.mark.anyio
@@ -85,6 +86,10 @@ async def types(store: FaultyStore, tenant: str = "acme") -> list[str]:
     return [receipt.type for receipt in await ledger(store, tenant)]
 
 
+def waiting_in(one: Instance) -> tuple[int, float]:
+    return one.executor.queue.standing(one.clock.now(), one.clock.monotonic())
+
+
 async def at_rest(one: Instance) -> None:
     await until(lambda: one.executor.in_hand == 0)
 
@@ -106,6 +111,7 @@ async def test_an_action_is_attempted_at_once_and_its_attempt_is_said_first(stor
     assert (cause["kind"], cause["by"].partition(":")[0]) == ("executor", "executor")
     (end,) = await settled(store)
     assert (end["action_id"], end["result"], end["attempts"]) == (action_id, "succeeded", 1)
+    assert one.witness.told["settled"] == [("webhook", "succeeded")]
 
 
 async def test_a_temporary_failure_is_tried_again_with_the_same_target_when_its_time_has_come(
@@ -414,6 +420,12 @@ async def test_no_more_reach_out_at_once_than_the_bounds_allow(store: FaultyStor
             await alarm(one, f"t{number}")
         await until(lambda: len(hand.tried) == 2)
         assert (one.executor.in_hand, one.executor.attempting) == (5, 2)
+        # Three in hand wait for their place. The sixth found no room, and is due once this instance had its time.
+        assert waiting_in(one) == (3, 0.0)
+        one.clock.advance(3)
+        assert waiting_in(one) == (3, 3.0)
+        one.clock.advance(FIRST_LEASE_SECONDS)
+        assert waiting_in(one) == (4, 3.0 + FIRST_LEASE_SECONDS)
 
 
 async def test_an_action_that_was_cancelled_while_it_waited_is_not_attempted(store: FaultyStore) -> None:
@@ -429,8 +441,10 @@ async def test_an_action_that_was_cancelled_while_it_waited_is_not_attempted(sto
         for call in tuple(one.executor._calls):
             call.cancel()
         await at_rest(one)
+        assert waiting_in(one) == (0, 0.0)
     assert len(hand.tried) == 1
     assert [end["result"] for end in await settled(store, "second")] == ["cancelled"]
+    assert one.witness.told["settled"] == [("webhook", "cancelled")]
 
 
 async def test_a_callers_flood_leaves_room_for_what_the_executor_has_to_say(store: FaultyStore) -> None:

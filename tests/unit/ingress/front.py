@@ -297,12 +297,16 @@ class Ear:
         self.requests: list[Answered] = []
         self.failures: list[tuple[str, BaseException]] = []
         self.refused: list[tuple[str, int]] = []
+        self.pushes: list[tuple[str, float | None]] = []
 
     def answered(self, request: Answered) -> None:
         self.requests.append(request)
 
     def signals_refused(self, reason: str, count: int) -> None:
         self.refused.append((reason, count))
+
+    def pushed(self, outcome: str, age_seconds: float | None) -> None:
+        self.pushes.append((outcome, age_seconds))
 
     def failed(self, what: str, error: BaseException) -> None:
         self.failures.append((what, error))

@@ -235,6 +235,9 @@ class FirestoreStore:
     async def quarantined_one(self, id: str) -> Quarantined | None:
         return await self._keeping.quarantined_one(id)
 
+    async def quarantine_size(self) -> int:
+        return await self._keeping.quarantine_size()
+
     async def to_redrive(self, now: str, limit: int) -> tuple[Quarantined, ...]:
         return await self._keeping.to_redrive(now, limit)
 

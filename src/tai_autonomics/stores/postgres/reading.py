@@ -141,6 +141,12 @@ async def quarantined_one(connection: Connection, id: str) -> Quarantined | None
     return found[0] if found else None
 
 
+async def quarantine_size(connection: Connection) -> int:
+    row = await (await ask(connection, sql.COUNT_QUARANTINED, ())).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 async def to_redrive(connection: Connection, now: str, limit: int) -> tuple[Quarantined, ...]:
     return _quarantined(await (await ask(connection, sql.SELECT_TO_REDRIVE, (now, limit))).fetchall())
 

@@ -269,6 +269,7 @@ PUT_OFF_QUARANTINED: Final = """
     SET reason = %(reason)b::text, redrives = %(redrives)b::integer, redrive_at = %(redrive_at)b::text
     WHERE id = %(id)b::text
 """
+COUNT_QUARANTINED: Final = "SELECT count(*) FROM tai.quarantine"
 DELETE_QUARANTINED: Final = "DELETE FROM tai.quarantine WHERE id = %b::text"
 
 KEEP_POLICY: Final = """

@@ -226,6 +226,9 @@ class PostgresStore:
     async def quarantined_one(self, id: str) -> Quarantined | None:
         return await self._read(lambda connection: reading.quarantined_one(connection, id))
 
+    async def quarantine_size(self) -> int:
+        return await self._read(reading.quarantine_size)
+
     async def to_redrive(self, now: str, limit: int) -> tuple[Quarantined, ...]:
         return await self._read(lambda connection: reading.to_redrive(connection, now, limit))
 

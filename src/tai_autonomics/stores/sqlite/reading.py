@@ -146,6 +146,11 @@ def quarantined_one(connection: Connection, id: str) -> Quarantined | None:
     return None if row is None else _quarantined(row)
 
 
+def quarantine_size(connection: Connection) -> int:
+    count: int = connection.execute(sql.COUNT_QUARANTINED).fetchone()[0]
+    return count
+
+
 def to_redrive(connection: Connection, now: str, limit: int) -> tuple[Quarantined, ...]:
     return tuple(map(_quarantined, connection.execute(sql.SELECT_TO_REDRIVE, (now, limit)).fetchall()))
 

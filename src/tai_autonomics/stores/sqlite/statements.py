@@ -226,6 +226,7 @@ SELECT_TO_REDRIVE: Final = """
 PUT_OFF_QUARANTINED: Final = """
     UPDATE quarantine SET reason = :reason, redrives = :redrives, redrive_at = :redrive_at WHERE id = :id
 """
+COUNT_QUARANTINED: Final = "SELECT count(*) FROM quarantine"
 DELETE_QUARANTINED: Final = "DELETE FROM quarantine WHERE id = ?"
 
 KEEP_POLICY: Final = """

@@ -197,6 +197,9 @@ class SQLiteStore:
     async def quarantined_one(self, id: str) -> Quarantined | None:
         return await self._read(partial(reading.quarantined_one, id=id))
 
+    async def quarantine_size(self) -> int:
+        return await self._read(reading.quarantine_size)
+
     async def to_redrive(self, now: str, limit: int) -> tuple[Quarantined, ...]:
         return await self._read(partial(reading.to_redrive, now=now, limit=limit))
 
