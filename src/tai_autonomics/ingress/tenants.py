@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from tai_autonomics.application.corridor import Submission
-from tai_autonomics.application.queries import AsOf, Shown, TenantListed, ThrottleView
+from tai_autonomics.application.queries import AsOf, Committed, Shown, TenantListed, ThrottleView
 from tai_autonomics.domain.gates import Failed, Passed
 from tai_autonomics.domain.identifiers import QuotaName, parse_entitlement_id, parse_name
 from tai_autonomics.domain.plans import COUNT_MAX
@@ -41,8 +41,8 @@ from tai_autonomics.ingress.replies import (
     shown,
     throttle_headers,
 )
-from tai_autonomics.ledger.records import Dropped, ReceiptType
 from tai_autonomics.ledger.records import Erased as ErasedPart
+from tai_autonomics.ledger.records import ReceiptType
 
 RECEIPT_TYPES: Final = get_args(ReceiptType)
 _NO_DEFAULTS: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -463,7 +463,7 @@ async def erase(exchange: Exchange, door: FrontDoor) -> Reply:
     submission = submission_of(
         exchange,
         tenant=name,
-        command=Erase(body.seq, body.part),
+        command=Erase(body.seq, body.part, made_at=committed.made_at),
         id=own_command_id(exchange, door, _key_of(exchange, body)),
         source="api",
         asked={"operation": "erase", "seq": body.seq, "part": body.part},
@@ -477,7 +477,7 @@ async def erase(exchange: Exchange, door: FrontDoor) -> Reply:
     return Reply(200, reply.body[:-1] + journal, reply.headers)
 
 
-async def _require_committed(door: FrontDoor, name: str, body: ErasureAsked) -> Dropped:
+async def _require_committed(door: FrontDoor, name: str, body: ErasureAsked) -> Committed:
     if not 1 <= body.seq <= COUNT_MAX:
         raise Malformed("malformed_request", "a seq is an integer from 1 to 2^53-1", pointer="/seq")
     found = await door.queries.committed(name, body.seq)

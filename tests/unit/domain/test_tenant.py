@@ -177,7 +177,7 @@ def test_a_restore_is_a_decision_about_a_ledger_and_changes_nothing_of_the_tenan
 
 def test_an_archive_is_a_decision_about_a_ledger_and_changes_nothing_of_the_tenant() -> None:
     before = given(*in_service())
-    then = before.when(Archive("01J", 1, 17, "ab", "cd", "ef"))
+    then = before.when(Archive("01J", 1, 17, "ab", "cd", "ef", NOW))
     after = then.then(LedgerArchived(1, 17, "ab", "cd", "ef"))
     assert then.decision.subject == Subject("ledger", "01J")
     assert after.state == before.state

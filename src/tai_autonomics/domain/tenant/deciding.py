@@ -54,8 +54,8 @@ from tai_autonomics.domain.governor import (
     throttle_use,
 )
 from tai_autonomics.domain.identifiers import ActionId, EntitlementId
-from tai_autonomics.domain.moments import Moment
-from tai_autonomics.domain.plans import Plans, highest
+from tai_autonomics.domain.moments import Moment, plus_seconds
+from tai_autonomics.domain.plans import Plans, highest, retention_of
 from tai_autonomics.domain.quota import Consume, Release, Reset, consume, use_at
 from tai_autonomics.domain.quota import decide as decide_quota
 from tai_autonomics.domain.tenant import complying, governing
@@ -210,7 +210,8 @@ def _elapse(timer: EntitlementTimer, state: TenantState, now: Moment, plans: Pla
 
 def _erase(command: Erase, state: TenantState, now: Moment, plans: Plans) -> Decision:
     subject, plan = Subject("receipt", str(command.seq)), effective_plan(state, plans)
-    permitted = () if command.again else (compliance_permits("erasure", state.compliance, plan, now),)
+    until = _kept_until(command.made_at, retention_of(plan, plans).parts_seconds)
+    permitted = () if command.again else (compliance_permits("erasure", state.compliance, plan, now, until),)
     for gate in permitted:
         if isinstance(gate, Failed):
             return refused_by(subject, None, (), gate)
@@ -220,7 +221,8 @@ def _erase(command: Erase, state: TenantState, now: Moment, plans: Plans) -> Dec
 
 def _archive(command: Archive, state: TenantState, now: Moment, plans: Plans) -> Decision:
     subject, plan = Subject("ledger", command.ledger), effective_plan(state, plans)
-    permitted = compliance_permits("erasure", state.compliance, plan, now)
+    until = _kept_until(command.made_at, retention_of(plan, plans).receipts_seconds)
+    permitted = compliance_permits("erasure", state.compliance, plan, now, until)
     if isinstance(permitted, Failed):
         return refused_by(subject, None, (), permitted)
     said = LedgerArchived(
@@ -228,6 +230,11 @@ def _archive(command: Archive, state: TenantState, now: Moment, plans: Plans) ->
     )
     events = with_consequences((said,), state, plan, now)
     return Decision(subject, None, None, (permitted,), Accepted(events))
+
+
+def _kept_until(made_at: Moment | None, seconds: int) -> Moment | None:
+    """When the retention of what was made then ends, where there is one."""
+    return plus_seconds(made_at, seconds) if made_at is not None and seconds else None
 
 
 def _restore(command: Restore, state: TenantState, around: Surroundings, plans: Plans) -> Decision:
