@@ -1,6 +1,6 @@
 """What an operator tells a tenant's governors: said to the running service, or decided here while none runs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -33,7 +33,7 @@ class Word(Struct, frozen=True):
     operation: str
     command: "Callable[[str], Command] | None"
     of: dict[str, str] = {}
-    body: dict[str, str] = {}
+    body: Mapping[str, str | int] = {}
 
 
 async def tell(place: Place, tenant: str, word: Word, reason: str | None) -> "Decided":

@@ -67,6 +67,7 @@ EXPECTED: Final[Mapping[tuple[str, str], set[str] | None]] = {
     ("POST /v1/tenants/{tenant}/holds", ""): OPERATORS,
     ("POST /v1/tenants/{tenant}/holds/{hold}/release", ""): OPERATORS,
     ("POST /v1/tenants/{tenant}/attestations", ""): {"auditor", "admin"},
+    ("POST /v1/tenants/{tenant}/exports", ""): {"auditor", "admin"},
     ("POST /v1/tenants/{tenant}/erasures", ""): {"admin"},
 }
 OF_A_TENANT: Final = [route for route, _ in EXPECTED if "{tenant}" in route]
@@ -93,6 +94,14 @@ BODIES: Final[dict[str, Any]] = {
         "status": "non_compliant",
         "evidence": "urn:stolen",
         "valid_until": "2099-01-01T00:00:00Z",
+    },
+    "POST /v1/tenants/{tenant}/exports": {
+        "since": "2026-01-01T00:00:00Z",
+        "until": "2099-01-01T00:00:00Z",
+        "receipts": 1,
+        "head_seq": 1,
+        "head_hash": "0" * 64,
+        "manifest_digest": "0" * 64,
     },
     "POST /v1/tenants/{tenant}/erasures": {"seq": 1, "part": "metadata"},
     MARKETPLACE: {"tenant_id": "acme", "entitlement_id": "none"},
@@ -150,7 +159,7 @@ def test_the_table_is_the_codes_and_each_of_its_rows_can_be_asked() -> None:
     }
     assert {route for route, _ in EXPECTED if route.startswith("POST ")} == BODIES.keys()
     assert {command for route, command in EXPECTED if route == MARKETPLACE} == FORMS.keys()
-    assert len(OF_A_TENANT) == 19
+    assert len(OF_A_TENANT) == 20
 
 
 @pytest.mark.parametrize(("route", "command"), EXPECTED, ids=lambda each: each)

@@ -61,6 +61,23 @@ class Archive(Struct, frozen=True, gc=False):
     made_at: Moment
 
 
+class NoteExport(Struct, frozen=True, gc=False):
+    """
+    Takes note that somebody took an audit bundle: `receipts` of the ledger from `since` on and before `until`.
+
+    It ends with the receipt `head_seq`, whose hash is `head_hash`; `manifest_digest` is the SHA-256 of its manifest,
+    which lists every file of it by digest.
+    """
+
+    ledger: str
+    since: Moment
+    until: Moment
+    receipts: int
+    head_seq: int
+    head_hash: str
+    manifest_digest: str
+
+
 LifecycleCommand = Request | Grant | Reject | ChangePlan | Suspend | Resume | Cancel | Reinstate | Renew | Revoke
 TimerCommand = EntitlementTimer | GovernorTimer | ComplianceTimer
 Command = (
@@ -76,4 +93,5 @@ Command = (
     | Erase
     | Restore
     | Archive
+    | NoteExport
 )

@@ -60,9 +60,9 @@ from tai_autonomics.domain.quota import Consume, Release, Reset, consume, use_at
 from tai_autonomics.domain.quota import decide as decide_quota
 from tai_autonomics.domain.tenant import complying, governing
 from tai_autonomics.domain.tenant.asking import effective_plan, tenant_is_entitled
-from tai_autonomics.domain.tenant.commands import Archive, Command, Erase, LifecycleCommand, Restore
+from tai_autonomics.domain.tenant.commands import Archive, Command, Erase, LifecycleCommand, NoteExport, Restore
 from tai_autonomics.domain.tenant.decisions import Bounds, Decision, Kind, Subject, refused_by, with_consequences
-from tai_autonomics.domain.tenant.events import LedgerArchived, LedgerRestored, PartErased, RestoredHead
+from tai_autonomics.domain.tenant.events import AuditExported, LedgerArchived, LedgerRestored, PartErased, RestoredHead
 from tai_autonomics.domain.tenant.governing import surroundings
 from tai_autonomics.domain.tenant.state import TenantState, entitlement_of, recounted, throttle_in_force
 
@@ -104,6 +104,8 @@ def decide(
             return _erase(command, state, now, plans)
         case Archive():
             return _archive(command, state, now, plans)
+        case NoteExport():
+            return _note_export(command, state, now, plans)
         case Restore():
             return _restore(command, state, surroundings(state, now, plans, bounds, action_id), plans)
         case Observe():
@@ -230,6 +232,24 @@ def _archive(command: Archive, state: TenantState, now: Moment, plans: Plans) ->
     )
     events = with_consequences((said,), state, plan, now)
     return Decision(subject, None, None, (permitted,), Accepted(events))
+
+
+def _note_export(command: NoteExport, state: TenantState, now: Moment, plans: Plans) -> Decision:
+    """No gate: what was taken is written down in any case."""
+    subject = Subject("ledger", command.ledger)
+    if command.until <= command.since:
+        detail = f"until {command.until} is not after since {command.since}"
+        return Decision(subject, None, None, (), Refused("invalid_time", detail, "send a period that has a length"))
+    said = AuditExported(
+        command.since,
+        command.until,
+        command.receipts,
+        command.head_seq,
+        command.head_hash,
+        command.manifest_digest,
+    )
+    events = with_consequences((said,), state, effective_plan(state, plans), now)
+    return Decision(subject, None, None, (), Accepted(events))
 
 
 def _kept_until(made_at: Moment | None, seconds: int) -> Moment | None:
