@@ -18,13 +18,13 @@ from tai_autonomics.domain.tenant import Check, CheckResult, Erase, Limit
 from tai_autonomics.errors import Malformed
 from tai_autonomics.ingress import parsing, strict_json
 from tai_autonomics.ingress.decisions import (
-    caller_of,
     count_more,
     decide,
     decide_all,
     items_with,
     ledger_of,
     own_command_id,
+    reached_of,
     reply_with,
     submission_of,
     tenant_of,
@@ -64,7 +64,7 @@ class ReceiptList(Struct, frozen=True):
 async def tenants(exchange: Exchange, door: FrontDoor) -> Reply:
     """Tenants with a ledger, those that the caller reaches."""
     page = parsing.page_of(parsing.query_of(exchange.query, ("cursor", "limit")), "tenants")
-    found = await door.queries.tenants(caller_of(exchange), page.after, page.limit)
+    found = await door.queries.tenants(reached_of(exchange), page.after, page.limit)
     more = parsing.cursor_after("tenants", found[-1].tenant_id) if len(found) == page.limit else None
     return json_reply(TenantList(found, more))
 
