@@ -14,10 +14,12 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from tai_autonomics.application.clock import SealingClock
 from tai_autonomics.application.codec import STATE_VERSION, events_of, request_digest, state_at, state_to_bytes
 from tai_autonomics.application.corridor import Answer, Corridor, Submission
 from tai_autonomics.application.ports import Store
 from tai_autonomics.application.transfer import stored
+from tai_autonomics.domain.compliance import holds_on
 from tai_autonomics.domain.decider import fold
 from tai_autonomics.domain.moments import Moment, plus_seconds
 from tai_autonomics.domain.plans import Plans, retention_of
@@ -136,9 +138,16 @@ class Archiving:
     """`by` is the cause of what is sealed; each decision takes at most `timeout_seconds`."""
 
     def __init__(
-        self, store: Store, corridor: Corridor, plans: Callable[[], Plans], *, by: str, timeout_seconds: float
+        self,
+        store: Store,
+        corridor: Corridor,
+        plans: Callable[[], Plans],
+        clock: SealingClock,
+        *,
+        by: str,
+        timeout_seconds: float,
     ) -> None:
-        self._store, self._corridor, self._plans = store, corridor, plans
+        self._store, self._corridor, self._plans, self._clock = store, corridor, plans, clock
         self._by, self._timeout_seconds = by, timeout_seconds
 
     async def retention_seconds(self, tenant: str) -> int:
@@ -194,7 +203,8 @@ class Archiving:
         return answer
 
     async def begin(self, archived: Archived) -> None:
-        """Let the store's ledger begin after what is archived and sealed."""
+        """Let the store's ledger begin after what is archived and sealed. Raises HeldBack, Unavailable."""
+        await self._require_free(archived.tenant)
         await self._store.rebase(archived.tenant, archived.base)
 
     async def left(self, tenant: str) -> Base | None:
@@ -206,9 +216,21 @@ class Archiving:
         return base if first and first[0].seq <= base.seq else None
 
     async def drop(self, tenant: str, tell: Callable[[int], None]) -> int:
-        """Drop what lies before the base; how many receipts. `tell` is told as they go."""
+        """
+        Drop what lies before the base; how many receipts. `tell` is told as they go.
+
+        Raises Unavailable, and HeldBack when a hold came meanwhile: what is left is dropped after its release.
+        """
         dropped = 0
-        while count := await self._store.drop(tenant, DROP_RECEIPTS):
+        while True:
+            await self._require_free(tenant)
+            if not (count := await self._store.drop(tenant, DROP_RECEIPTS)):
+                return dropped
             dropped += count
             tell(dropped)
-        return dropped
+
+    async def _require_free(self, tenant: str) -> None:
+        """As the store says now: any instance may have placed a hold since `seal`. Raises HeldBack, Unavailable."""
+        durable = await self._corridor.reread(tenant, await self._corridor.durable(tenant))
+        if holds := holds_on("erasure", durable.state.compliance, self._clock.now()):
+            raise HeldBack(f"holds are on: {', '.join(holds)}: release what holds it; nothing more is dropped")

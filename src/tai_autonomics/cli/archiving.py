@@ -71,7 +71,12 @@ class Archivist:
         self._store = house.store
         self._directory, self._wanted = directory, wanted
         self._archiving = Archiving(
-            house.store, house.corridor, house.plans, by=BY, timeout_seconds=settings.request_seconds_max
+            house.store,
+            house.corridor,
+            house.plans,
+            house.sealing_clock,
+            by=BY,
+            timeout_seconds=settings.request_seconds_max,
         )
         self._now = house.sealing_clock.now()
         self._before = days_before(self._now, wanted.days or ARCHIVE_DAYS)

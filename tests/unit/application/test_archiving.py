@@ -65,7 +65,7 @@ async def aged(one: Instance, receipts: int, *, tenant: str = "acme") -> None:
 
 
 def archiving_of(one: Instance) -> Archiving:
-    return Archiving(one.store, one.corridor, lambda: one.plans, by="tester", timeout_seconds=10)
+    return Archiving(one.store, one.corridor, lambda: one.plans, one.sealing_clock, by="tester", timeout_seconds=10)
 
 
 async def lines_of(store: FaultyStore, last: int, tenant: str = "acme") -> list[bytes]:
@@ -151,6 +151,25 @@ async def test_a_hold_on_erasing_keeps_receipts_from_being_dropped_until_it_is_r
     assert (await one.store.bases(("acme",))) == {}
     await one.submit(ReleaseHold(hold_of(held), "me"))
     assert (await work.seal(archived)).receipt.type == "transition"
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["before the ledger begins anew", "before the rest is dropped"])
+async def test_a_hold_that_comes_after_the_seal_keeps_what_is_not_dropped_yet(one: Instance, begun: bool) -> None:
+    await aged(one, 5)
+    archived, work = read_back(await lines_of(one.store, 3)), archiving_of(one)
+    await work.seal(archived)
+    if begun:
+        await work.begin(archived)
+    async with opened(one.store) as another:
+        held = (await another.submit(PlaceHold("erasure", "urn:case:1", "me"))).receipt
+        # A run that was cut short is repeated: its receipt is there, so the decider is not asked again.
+        assert (await work.seal(archived)).replayed
+        with pytest.raises(HeldBack, match=f"holds are on: {hold_of(held)}"):
+            await (work.drop("acme", lambda _: None) if begun else work.begin(archived))
+        assert await one.store.receipt("acme", 1) is not None
+        await another.submit(ReleaseHold(hold_of(held), "me"))
+    await work.begin(archived)
+    assert await work.drop("acme", lambda _: None) == 3
 
 
 async def test_retention_keeps_receipts_from_being_dropped_until_its_end_and_the_error_names_it(one: Instance) -> None:
@@ -488,7 +507,8 @@ async def test_a_check_beside_a_lane_at_work_that_misses_what_was_archived_is_st
 
 async def test_a_command_whose_receipt_is_archived_is_decided_anew_once_it_is_forgotten(one: Instance) -> None:
     await aged(one, 6)
-    await archive(one, 4)
+    async with opened(one.store) as another:
+        await archive(another, 4)
     with pytest.raises(OutcomeUnknown):
         await one.submit(Grant(ENT, PRO, expires_at=FAR), id="the first")
     again = await one.submit(Grant(ENT, PRO, expires_at=FAR), id="the first")
