@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct
@@ -34,16 +36,20 @@ class Health:
     """
 
     def __init__(
-        self, store: Store, *, clock: SealingClock, observer: Observer, keys: Callable[[], str] | None = None
+        self,
+        store: Store,
+        *,
+        clock: SealingClock,
+        observer: Observer,
+        keys: Mapping[str, Callable[[], str]] = MappingProxyType({}),
     ) -> None:
-        """`keys` says "ok", or why an identity provider's keys cannot verify, where there is one."""
-        self._store, self._clock, self._observer, self._keys = store, clock, observer, keys
+        """`keys`: of each check of keys that others publish, "ok", or why they cannot verify."""
+        self._store, self._clock, self._observer = store, clock, observer
         self._probes: dict[str, Callable[[], Awaitable[tuple[str, str]]]] = {
             "store": self._store_result,
             "clock": self._clock_result,
         }
-        if keys is not None:
-            self._probes["keys"] = self._keys_result
+        self._probes |= {check: partial(self._keys_result, result) for check, result in keys.items()}
         self._results: dict[str, _Result] = {}
 
     def __call__(self) -> Mapping[str, str]:
@@ -98,9 +104,8 @@ class Health:
             return _alike(str(error))
         return "ok", ""
 
-    async def _keys_result(self) -> tuple[str, str]:
-        assert self._keys is not None
-        said = self._keys()
+    async def _keys_result(self, result: Callable[[], str]) -> tuple[str, str]:
+        said = result()
         return ("ok", "") if said == "ok" else _alike(said)
 
     async def _compare_clocks(self) -> None:

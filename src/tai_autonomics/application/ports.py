@@ -145,10 +145,13 @@ class Store(Protocol):
         """Every part that an append took away, each once: all of them, for the list that is kept with backups."""
         ...
 
-    async def lease(self, limit: int, seconds: float, now: str | None = None) -> tuple[Leased, ...]:
+    async def lease(
+        self, limit: int, seconds: float, now: str | None = None, *, kinds: Sequence[str] | None = None
+    ) -> tuple[Leased, ...]:
         """
         Due rows whose time has come, the longest due first, each for this caller alone until its lease ends.
 
+        `kinds` leaves rows of any other kind as they are, for somebody else; None: rows of every kind.
         `now` only where the engine has no clock. A row leased again and again waits longer each time (it doubles
         from `seconds` to at most 300 s), so that a failing one does not starve the rest. An engine with a clock goes
         by it alone, so that instances whose clocks are apart never hold the same row.
@@ -260,6 +263,8 @@ class Caller(Struct, frozen=True):
     subject: str
     roles: frozenset[str]
     tenants: frozenset[str] | None
+    rated: bool = True
+    """Whether it is held to a caller's rate. A push subscription is not: one push refused slows all that follow."""
 
     def reaches(self, tenant: str) -> bool:
         return self.tenants is None or tenant in self.tenants

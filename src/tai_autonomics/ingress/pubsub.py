@@ -40,6 +40,7 @@ from tai_autonomics.ingress.front_door import FrontDoor
 from tai_autonomics.ingress.redriving import redrive_at
 from tai_autonomics.ingress.replies import Item, is_ours, json_reply, problem_of
 from tai_autonomics.ingress.signals import signal_items
+from tai_autonomics.ingress.turns import in_turns
 from tai_autonomics.ledger.records import Quarantined
 
 ENVELOPE_BYTES_MAX: Final = 256 * 1024
@@ -168,7 +169,7 @@ async def _deliver(exchange: Exchange, door: FrontDoor, pushed: Pushed) -> PushR
     try:
         payload = payload_of(pushed.data)
         delivery = Delivery(pushed.subscription, pushed.message_id, caller_of(exchange), exchange.trace, payload)
-        understood = understand(delivery, door.limits)
+        understood = await understand(delivery, door.limits)
     except (Malformed, TurnedAway) as error:
         return await _quarantined(exchange, door, pushed, error.reason, curable=False)
     exchange.submitted = True
@@ -180,7 +181,7 @@ async def _deliver(exchange: Exchange, door: FrontDoor, pushed: Pushed) -> PushR
     )
     cause = undecided(understood, outcomes)
     tell_refused(door, understood, outcomes)
-    items = _items(exchange, door, understood, outcomes)
+    items = await _items(exchange, door, understood, outcomes)
     if cause is not None:
         reason = problem_of(cause, exchange.id).reason
         return await _quarantined(exchange, door, pushed, reason, curable=True, items=items)
@@ -190,12 +191,13 @@ async def _deliver(exchange: Exchange, door: FrontDoor, pushed: Pushed) -> PushR
     return PushReply(items=items)
 
 
-def _items(
+async def _items(
     exchange: Exchange, door: FrontDoor, commands: Sequence[Understood], outcomes: Sequence[Outcome]
 ) -> list[Item]:
     """Each item's own answer, in the payload's order."""
     found: dict[int, Item] = {}
-    for each, outcome, item in zip(commands, outcomes, items_with(exchange, door, outcomes), strict=True):
+    items = await items_with(exchange, door, outcomes)
+    async for each, outcome, item in in_turns(zip(commands, outcomes, items, strict=True)):
         count = len(each.items)
         if each.is_signals and isinstance(outcome, Answer):
             found.update(zip(each.items, signal_items(outcome, count, door.clock), strict=True))

@@ -132,8 +132,9 @@ async def _serve_house(
         share = settings.drain_seconds_max * (REQUESTS_SHARE + ACTIONS_SHARE)
         drained_by = min(drained_by, parts.clock.monotonic() + share)
 
-    provided = verifying.result if isinstance(verifying, ProviderKeys) else None
-    health = Health(parts.store, clock=parts.sealing_clock, observer=told, keys=provided)
+    senders = await Senders.open(settings, parts.clock, told)
+    published = {"keys": verifying.result} if isinstance(verifying, ProviderKeys) else {}
+    health = Health(parts.store, clock=parts.sealing_clock, observer=told, keys={**published, **senders.published_keys})
     survey = Survey(
         parts.store,
         parts.corridor,
@@ -152,7 +153,6 @@ async def _serve_house(
         log_lines_dropped=lambda: told.logs.dropped,
     )
     await health.probe()
-    senders = await Senders.open(settings, parts.clock, told)
     door = front_door(settings, parts, told, verifying, health, drain, senders)
     rotating = verifying if isinstance(verifying, KeysInForce) else None
     rotation = Rotation(loaded, keys=rotating, actuators=actuators, plans=parts.plans, observer=told)
@@ -235,6 +235,8 @@ def limits(settings: Settings) -> Limits:
         request_seconds=settings.request_seconds_max,
         requests_at_once_max=settings.requests_at_once_max,
         tenant_rate_per_second=settings.tenant_rate_per_second,
+        caller_rate_per_second=settings.caller_rate_per_second,
+        caller_burst=settings.caller_burst,
     )
 
 

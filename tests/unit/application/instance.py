@@ -173,7 +173,12 @@ class Instance:
             store, self.corridor, clock=self.sealing_clock, observer=self.witness, age_seconds_max=1
         )
         self.queries = Queries(
-            store, self.freshness, clock=self.sealing_clock, plans=lambda: self.plans, throttles=throttles
+            store,
+            self.freshness,
+            clock=self.sealing_clock,
+            plans=lambda: self.plans,
+            throttles=throttles,
+            observer=self.witness,
         )
         self.executor = Executor(
             self.corridor,

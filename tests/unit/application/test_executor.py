@@ -12,11 +12,11 @@ from tests.unit.application.instance import HandClock, Instance, ledger, opened,
 
 from tai_autonomics.application import executor as executor_module
 from tai_autonomics.application.actions import BudgetView
-from tai_autonomics.application.corridor import CorridorBounds
+from tai_autonomics.application.corridor import CorridorBounds, Submission
 from tai_autonomics.application.executor import ExecutorBounds
 from tai_autonomics.application.ports import Done, NotDone, Target, Uncertain
 from tai_autonomics.domain.actions import Action, Webhook
-from tai_autonomics.domain.governor import LEASE_MARGIN_SECONDS, CancelAction, ReportResult
+from tai_autonomics.domain.governor import LEASE_MARGIN_SECONDS, BeginAttempt, CancelAction, ReportResult
 from tai_autonomics.domain.identifiers import FLEET, ActionId
 from tai_autonomics.domain.plans import Plans
 from tai_autonomics.domain.rules import Budget
@@ -172,6 +172,21 @@ async def test_what_is_not_idempotent_is_not_tried_again_when_nobody_knows(store
     assert set(state.governor.refusing) == {"unknown"}
 
 
+async def test_an_attempt_that_was_refused_as_too_early_begins_at_its_time(store: FaultyStore) -> None:
+    hand, clock = Hand(NotDone("503", temporary=True, retry_after_seconds=30)), HandClock()
+    async with acting(store, hand, clock) as one:
+        await alarm(one)
+        await at_rest(one)
+        early = BeginAttempt(ActionId(hand.tried[0][0]), 2, hand.tried[0][1])
+        said = Submission("acme", early, f"action:{early.action_id}:2:attempt", "executor", "executor:another")
+        refused = await one.corridor.submit(said, timeout_seconds=10)
+        assert refused.receipt.type == "refusal"
+        clock.advance(30)
+        await one.timers.wake_due()
+        await at_rest(one)
+    assert [(end["result"], end["attempts"]) for end in await settled(store)] == [("succeeded", 2)]
+
+
 async def test_a_call_that_hangs_is_cut_at_its_time_out(store: FaultyStore) -> None:
     hand = Hand(None)
     async with acting(store, hand, HandClock(), governed(rule(attempts=1, timeout=1))) as one:
@@ -294,20 +309,6 @@ async def test_what_an_actuator_says_of_its_own_time_out_is_heard(store: FaultyS
     assert (end["result"], end["detail"]) == ("failed", "not connected")
 
 
-async def test_nothing_begins_once_a_stopping_instance_has_cut_what_was_under_way(store: FaultyStore) -> None:
-    hand = Hand()
-    hand.resolving = asyncio.Event()
-    async with acting(store, hand, HandClock()) as one:
-        await alarm(one)
-        await until(lambda: hand.resolved)
-        closing = asyncio.get_running_loop().create_task(one.executor.close(timeout_seconds=0))
-        await until(lambda: one.executor._cut)
-        hand.resolving.set()
-        await closing
-        assert (hand.tried, one.executor.in_hand) == ([], 0)
-    assert await types(store) == ["transition", "transition"]
-
-
 async def die(one: Instance) -> None:
     """As if killed: nothing is said any more."""
     every = [*one.executor._in_hand.values(), *one.executor._calls]
@@ -390,16 +391,12 @@ async def test_nothing_is_done_while_the_fleets_ledger_cannot_be_asked(
     assert len(hand.tried) == 1
 
 
-async def test_an_action_without_an_actuator_or_a_target_has_failed(store: FaultyStore) -> None:
+async def test_an_action_without_a_target_has_failed(store: FaultyStore) -> None:
     nothing = Hand(target=NotDone("no such service", temporary=False))
     async with acting(store, nothing, HandClock()) as one:
         await alarm(one)
         await at_rest(one)
     assert [(end["result"], end["detail"]) for end in await settled(store)] == [("failed", "no such service")]
-    async with opened(store, HandClock(), plans_in_force=governed(rule())) as one:
-        await alarm(one, "other")
-        await at_rest(one)
-    assert [end["detail"] for end in await settled(store, "other")] == ["no webhook is configured here"]
 
 
 async def test_a_target_that_is_not_there_for_now_is_looked_for_again(store: FaultyStore) -> None:

@@ -100,6 +100,19 @@ async def test_an_error_of_ours_in_a_probe_fails_the_check_and_ends_nothing(stor
     assert one.witness.failures == [("health", mistake)]
 
 
+async def test_keys_that_others_publish_are_told_each_by_its_name(one: Instance) -> None:
+    results = {"keys": "ok", "push_keys": "status 500"}
+    checks = {name: (lambda name=name: results[name]) for name in results}
+    health = Health(one.store, clock=one.sealing_clock, observer=one.witness, keys=checks)
+    await health.probe()
+    assert health() == {"store": "ok", "clock": "ok", "keys": "ok", "push_keys": "status 500"}
+    results["push_keys"] = "ok"
+    assert health()["push_keys"] == "status 500", "asking does not look"
+    await health.probe()
+    assert health()["push_keys"] == "ok"
+    assert one.witness.told["probed"][2:4] == [("keys", True), ("push_keys", False)]
+
+
 async def test_it_probes_again_and_again(one: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health_module, "PROBE_SECONDS", 0)
     probing = asyncio.get_running_loop().create_task(health_of(one).run())

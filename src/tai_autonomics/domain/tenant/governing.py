@@ -22,13 +22,11 @@ from tai_autonomics.domain.gates import (
 from tai_autonomics.domain.governor import (
     ActionRequested,
     ActionSettled,
+    ActionTimer,
     ApproveAction,
     BeginAttempt,
-    CancelAction,
-    DenyAction,
     EndBudget,
     EndThrottle,
-    GiveUp,
     GovernorEvent,
     LapseApproval,
     LoseAttempt,
@@ -38,6 +36,7 @@ from tai_autonomics.domain.governor import (
     ReportResult,
     ResumeGovernor,
     Surroundings,
+    UngatedCommand,
     budget_use,
     decide,
     elapse,
@@ -59,9 +58,6 @@ from tai_autonomics.domain.tenant.state import TenantState
 GOVERNOR: Final = Subject("governor", "autonomic")
 SUSPENDED_MAX: Final = 64
 """As many entitlements one receipt can suspend; an action that would have to suspend more fails."""
-
-ActionCommand = DenyAction | CancelAction | BeginAttempt | ReportResult | GiveUp
-ActionTimer = LoseAttempt | LapseApproval | PassDeadline
 
 
 def surroundings(state: TenantState, now: Moment, plans: Plans, bounds: Bounds, action_id: ActionId) -> Surroundings:
@@ -124,7 +120,7 @@ def approve(command: ApproveAction, state: TenantState, around: Surroundings, as
 
 
 def act_on(
-    command: ActionCommand | ActionTimer, state: TenantState, around: Surroundings, plans: Plans, ask: Ask
+    command: UngatedCommand | ActionTimer, state: TenantState, around: Surroundings, plans: Plans, ask: Ask
 ) -> Decision:
     """What becomes of an action; once it is settled, every rule is asked about what came meanwhile."""
     subject, was = Subject("action", command.action_id), _stage(state, command.action_id)
@@ -152,7 +148,7 @@ def reserve_in_fleet(command: fleet.Reserve, state: TenantState, now: Moment, pl
 
 
 def _followed(
-    command: ActionCommand | ActionTimer,
+    command: UngatedCommand | ActionTimer,
     subject: Subject,
     was: str | None,
     said: tuple[Event, ...],
@@ -195,7 +191,7 @@ def _gates_of_act(state: TenantState, around: Surroundings, ask: Ask) -> tuple[P
     )
 
 
-def _within_bounds(command: ActionCommand, state: TenantState) -> ActionCommand:
+def _within_bounds(command: UngatedCommand, state: TenantState) -> UngatedCommand:
     """A suspension of more than one receipt holds has failed."""
     action = state.governor.in_flight
     if not isinstance(command, ReportResult) or action is None or not isinstance(action.order, SuspendEntitlements):

@@ -122,9 +122,9 @@ async def erased(connection: Connection) -> tuple[Erased, ...]:
     return tuple(Erased(*row) for row in rows)
 
 
-async def lease(connection: Connection, limit: int, seconds: float) -> tuple[Leased, ...]:
+async def lease(connection: Connection, limit: int, seconds: float, kinds: Sequence[str] | None) -> tuple[Leased, ...]:
     """Writes too, in the statement that finds the rows."""
-    asked = {"limit": limit, "seconds": float(seconds)}
+    asked = {"limit": limit, "seconds": float(seconds), "kinds": None if kinds is None else list(kinds)}
     rows = await (await ask(connection, sql.LEASE_DUE, asked)).fetchall()
     return tuple(
         Leased(tenant, Due(subject, kind, due, payload), until, attempts)

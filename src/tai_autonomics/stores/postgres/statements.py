@@ -229,6 +229,7 @@ WRITE_NOTHING: Final = "SELECT pg_logical_emit_message(true, 'tai', '')"
 LEASE_DUE: Final = """
     WITH found AS MATERIALIZED (
         SELECT tenant, subject, kind, ready FROM tai.due WHERE ready <= (SELECT tai.moment(tai.clock()))
+            AND (%(kinds)b::text[] IS NULL OR kind = ANY(%(kinds)b::text[]))
         ORDER BY ready, tenant, subject, kind LIMIT %(limit)b::bigint FOR UPDATE SKIP LOCKED
     )
     UPDATE tai.due SET attempts = due.attempts + 1, ready = tai.moment(tai.clock() + make_interval(

@@ -204,9 +204,11 @@ class PostgresStore:
     async def erased(self) -> tuple[Erased, ...]:
         return await self._read(reading.erased)
 
-    async def lease(self, limit: int, seconds: float, now: str | None = None) -> tuple[Leased, ...]:
+    async def lease(
+        self, limit: int, seconds: float, now: str | None = None, *, kinds: Sequence[str] | None = None
+    ) -> tuple[Leased, ...]:
         """By the server's clock; `now` is another's, and does not count."""
-        return await self._write(lambda connection: reading.lease(connection, limit, seconds))
+        return await self._write(lambda connection: reading.lease(connection, limit, seconds, kinds))
 
     async def quarantine(self, message: Quarantined) -> bool:
         return await self._write(lambda connection: self._quarantine(connection, message))

@@ -124,8 +124,17 @@ def erased(connection: Connection) -> tuple[Erased, ...]:
     return tuple(Erased(*row) for row in connection.execute(sql.SELECT_ERASED).fetchall())
 
 
-def has_ready(connection: Connection, now: str) -> bool:
-    return bool(_only(connection, sql.EXISTS_READY, (now,)))
+def has_ready(connection: Connection, now: str, kinds: Sequence[str] | None) -> bool:
+    if kinds is None:
+        return bool(_only(connection, sql.EXISTS_READY, (now,)))
+    return bool(_only(connection, sql.EXISTS_READY_OF, (now, _json(kinds))))
+
+
+def ready(connection: Connection, now: str, kinds: Sequence[str] | None, limit: int) -> list[Any]:
+    """Due rows as the writer leases them: (id, tenant, subject, kind, due, payload, attempts)."""
+    if kinds is None:
+        return connection.execute(sql.SELECT_READY, (now, limit)).fetchall()
+    return connection.execute(sql.SELECT_READY_OF, (now, _json(kinds), limit)).fetchall()
 
 
 def quarantined(connection: Connection, after: str, limit: int) -> tuple[Quarantined, ...]:
