@@ -7,7 +7,7 @@ AUDIT := .venv-audit
 LOAD := .venv-load
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check audit bench load lock clean format
+.PHONY: help run test check audit bench load soak lock clean format
 
 help: ## Print this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ bench: $(VENV)/.dev ## Run the benchmarks and write benchmarks/results and the t
 
 load: $(VENV)/.dev $(LOAD)/.made ## Load a service of its own for LOAD_SECONDS (30); fails where the checklist's floor is missed.
 	@$(BIN)/python -m benchmarks.steady.load
+
+soak: $(VENV)/.dev $(LOAD)/.made ## Watch a service under a steady load for SOAK_SECONDS (600); fails where anything grows.
+	@$(BIN)/python -m benchmarks.steady.soak
 
 format: $(VENV)/.dev ## Format the code and mend what the linter can.
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .

@@ -1,5 +1,5 @@
 """
-A fresh service on a free port of loopback, and locust on it: what a load on it begins with.
+A fresh service on a free port of loopback, and locust on it: what `make load` and `make soak` have in common.
 
     key of the load's own --> its public half is the service's JWT_KEYS; locust signs tokens with the private one
     service on core 0 | locust, and the probe that it starts, on core 1

@@ -1,7 +1,7 @@
 """
-The load that locustfile.py makes is answered as documented, and it does not pass a service that is ill.
+The load that locustfile.py makes is answered as documented, and neither it nor a soak passes a service that is ill.
 
-What is timed is measured by `make load`, not here: on a machine with others at work a figure may be
+What is timed is measured by `make load` and `make soak`, not here: on a machine with others at work a figure may be
 missed, and then the status must say so.
 """
 
@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.steady.report import write
+from benchmarks.steady.soak import Asked, soak
 from benchmarks.steady.traffic import LOCUST, ROOT
 from tests.engines.absence import absent
 from tests.journey.ledgers import exported, quarantined
@@ -147,3 +149,19 @@ def test_a_wrong_setting_and_a_load_without_a_credential_say_so() -> None:
     )
     assert nobody.returncode == 1
     assert "Set LOAD_TOKEN, or LOAD_KEY_FILE" in nobody.stderr
+
+
+def test_a_soak_finds_the_leak_and_nothing_else_that_grows(tmp_path: Path) -> None:
+    asked = Asked(seconds=size(short=26, full=60), rate=100, users=10, tenants=5)
+    soaked = soak(asked, module="tests.journey.leaking")
+    flat = {verdict.figure: verdict.flat for verdict in soaked.verdicts}
+    assert not flat["resident memory"], soaked.verdicts
+    assert flat["descriptors"], soaked.verdicts
+    assert flat["lanes"], soaked.verdicts
+    assert soaked.failures == 0
+    write(soaked, tmp_path)
+    assert any(line.startswith("NOT FLAT: resident memory") for line in soaked.lines)
+    assert "# Soak: not flat" in (tmp_path / "SOAK.md").read_text()
+    assert json.loads((tmp_path / "SOAK.json").read_text())["flat"] is False
+    named = set(re.findall(r"\]\((\S+\.svg)\)", (tmp_path / "SOAK.md").read_text()))
+    assert named == {path.name for path in tmp_path.glob("*.svg")}
