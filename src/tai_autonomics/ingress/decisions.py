@@ -78,6 +78,7 @@ def submission_of(
         request=request_digest(asked),
         trace=exchange.trace,
         parts=parts,
+        span=exchange.span,
     )
 
 
