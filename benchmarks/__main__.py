@@ -25,6 +25,7 @@ BENCHMARKS: Final = {
     "STORES": "stores:measure_stores",
     "SIMULATION": "ladder:measure_simulation",
     "MOVE": "move:measure_move",
+    "DRILL": "drill:measure_drill",
     "CEILINGS": "ceiling:measure_ceilings",
 }
 """Each a function of a Size; a module is imported when it is asked for, as some need all of the service."""

@@ -81,11 +81,15 @@ class IdempotencyKeyReused(TaiError):
 
 
 class Overloaded(TaiError):
-    """A bound was met and nothing was done. `reason`: rate_limited (one tenant's), overloaded (the instance's)."""
+    """
+    A bound was met, and nothing was done. `reason`: rate_limited (a tenant's, a caller's), overloaded (the instance's).
 
-    def __init__(self, reason: str, detail: str, *, retry_after_seconds: int = 1) -> None:
+    `policy` names the bound where the reason alone does not tell it.
+    """
+
+    def __init__(self, reason: str, detail: str, *, retry_after_seconds: int = 1, policy: str = "") -> None:
         super().__init__(f"{reason}: {detail}")
-        self.reason, self.detail, self.retry_after_seconds = reason, detail, retry_after_seconds
+        self.reason, self.detail, self.retry_after_seconds, self.policy = reason, detail, retry_after_seconds, policy
 
 
 class Unavailable(TaiError):

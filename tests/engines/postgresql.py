@@ -9,7 +9,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -132,10 +132,12 @@ class ClockSet(PostgresStore):
     set_clock: Callable[[str], None]
     checkpoint: Callable[[], object]
 
-    async def lease(self, limit: int, seconds: float, now: str | None = None) -> tuple[Leased, ...]:
+    async def lease(
+        self, limit: int, seconds: float, now: str | None = None, *, kinds: Sequence[str] | None = None
+    ) -> tuple[Leased, ...]:
         if now is not None:
             self.set_clock(now)
-        return await super().lease(limit, seconds)
+        return await super().lease(limit, seconds, kinds=kinds)
 
     async def journal_clean(self) -> bool:
         self.checkpoint()

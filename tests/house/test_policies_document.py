@@ -11,8 +11,12 @@ from typing import get_args
 import pytest
 
 from tai_autonomics.domain.actions import ActionType
-from tai_autonomics.domain.plans import Quota
-from tai_autonomics.domain.rules import RULES_MAX, Mode
+from tai_autonomics.domain.budgets import spent
+from tai_autonomics.domain.budgets import use_at as budget_use_at
+from tai_autonomics.domain.moments import Moment
+from tai_autonomics.domain.plans import Per, Quota
+from tai_autonomics.domain.quota import QuotaUse, use_at
+from tai_autonomics.domain.rules import RULES_MAX, Budget, Mode
 from tai_autonomics.policy import cel, governing, orders
 from tai_autonomics.policy.file import load
 from tai_autonomics.policy.mistakes import FUNCTIONS, NotACondition
@@ -27,6 +31,18 @@ LANGUAGE = cel.Language({"api_calls": Quota("api_calls", 100, "day", "hard")})
 @pytest.mark.parametrize("text", FILES)
 def test_a_shown_file_is_good(text: str) -> None:
     assert load(text.encode(), name="docs/POLICIES.md").plans
+
+
+def test_what_is_said_of_another_per_is_so() -> None:
+    assert "the window begins anew with each turn" in DOCUMENT
+    now, other = Moment("2026-11-24T12:30:15.000000Z"), Budget(2, 7_200)
+    spent_once = spent(budget_use_at(now, Budget(1, 3_600), None))
+    assert budget_use_at(now, Budget(2, 3_600), spent_once).used == 1
+    in_turn = spent(budget_use_at(now, other, spent_once))
+    assert [budget_use_at(now, other, spent_once).used, budget_use_at(now, Budget(1, 3_600), in_turn).used] == [0, 0]
+    consumed = QuotaUse(90, "day", Moment("2026-11-24T00:00:00.000000Z"), Moment("2026-11-25T00:00:00.000000Z"))
+    pers: tuple[Per, ...] = ("day", "month")
+    assert [use_at(now, per, consumed).used for per in pers] == [90, 0]
 
 
 def test_every_mode_has_an_example() -> None:

@@ -15,7 +15,7 @@ def exported(data_dir: Path, environ: dict[str, str] | None = None) -> list[byte
     async def read() -> list[bytes]:
         store = await opened(data_dir, environ)
         try:
-            return [line async for tenant in tenants(store) async for line in export(store, tenant)]
+            return [line async for page in tenants(store) for tenant in page async for line in export(store, tenant)]
         finally:
             await store.aclose()
 

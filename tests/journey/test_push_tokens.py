@@ -53,6 +53,20 @@ def until(status: int, service: Service, bearer: str, meanwhile: tuple[int, str]
     return answer
 
 
+def health(service: Service) -> tuple[int, str]:
+    with service.client("") as client:
+        answer = client.get("/health")
+    return answer.status_code, answer.json()["checks"]["push_keys"]
+
+
+def until_health(service: Service, expected: tuple[int, str]) -> None:
+    """Until the next probe says so."""
+    end = time.monotonic() + WAIT_SECONDS_MAX
+    while (found := health(service)) != expected:
+        assert time.monotonic() < end, found
+        time.sleep(POLL_SECONDS)
+
+
 def test_a_push_is_decided_for_any_tenant_in_the_service_accounts_name(service: Service, google: GoogleKeys) -> None:
     for tenant in ("acme", "globex"):
         answer = push(service, google.token(), {**GRANT, "tenant_id": tenant}, f"granted-{tenant}")
@@ -125,6 +139,7 @@ def test_while_google_is_away_known_keys_are_good_and_a_start_without_them_is_a_
         with Service(tmp_path / "data", environ=google.environ) as service:
             assert push(service, google.token(), GRANT).status_code == 200
             google.status = 500
+            assert health(service) == (200, "ok")
             assert push(service, google.token(jti="another"), GRANT).status_code == 200
             assert service.stop() == 0
             service.start()
@@ -132,10 +147,10 @@ def test_while_google_is_away_known_keys_are_good_and_a_start_without_them_is_a_
             assert refused(away) == (503, "keys_unavailable")
             assert int(away.headers["retry-after"]) >= 1
             assert push(service, service.admin_token, GRANT).status_code == 200
-            with service.client() as client:
-                assert client.get("/health").status_code == 200
+            until_health(service, (503, "Google's certificates: status 500; there are none"))
             google.status = 200
             until(200, service, google.token(), meanwhile=(503, "keys_unavailable"))
+            until_health(service, (200, "ok"))
         assert "push_keys" in "".join(service.output)
 
 

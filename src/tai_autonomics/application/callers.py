@@ -89,6 +89,8 @@ class Callers:
             self._observer.decided(item.command, type, item.sealed.reason)
             for reason, count in item.sealed.signals_refused.items():
                 self._observer.signals_refused(reason, count)
+            if item.sealed.settled is not None:
+                self._observer.settled(*item.sealed.settled, item.sealed.receipt)
 
     def replay(self, lane: Lane, pending: Pending, receipt: Receipt) -> None:
         """Answer with a receipt that the ledger holds, if it is of the same request."""

@@ -4,7 +4,8 @@ The clock that seals: the only time that governors see.
 A wall clock may jump. Where the store has a clock, it is the judge: one that is further from it than the allowed skew
 seals nothing. Where the store has none, one that moved against the monotonic clock by more than
 the allowed skew, or that lies that far behind the newest receipt, seals nothing: one receipt from the year 2099 would
-pin its ledger there.
+pin its ledger there. However long a clock keeps pace after a step, nothing here can tell whether the step set it right:
+it is trusted when the step is undone, or from a start on, which is a person's word for it.
 
 A wall clock that is found to be right is trusted for the next 50 ms that it shows: whatever it shows outside of them is
 compared again.
@@ -69,7 +70,10 @@ class SealingClock:
             raise ClockUntrusted(f"the clock is {self._ahead_of_store:+.1f} s from the store's")
         moved = (wall - self._wall_start).total_seconds() - (self._clock.monotonic() - self._monotonic_start)
         if abs(moved) > self._skew_seconds_max:
-            raise ClockUntrusted(f"the clock moved {moved:+.1f} s against the monotonic clock since the start")
+            raise ClockUntrusted(
+                f"the clock moved {moved:+.1f} s against the monotonic clock since the start:"
+                " restart if it is right now, else set it right"
+            )
         if moment < self._floor:
             raise ClockUntrusted(f"the clock says {moment}, far behind the newest receipt")
         self._trusted_from, self._trusted_to = wall, wall + TRUSTED_FOR

@@ -18,11 +18,13 @@ from typing import Final
 
 from msgspec import Struct
 
+from tai_autonomics.application.asking import Asking
 from tai_autonomics.application.background import Background
 from tai_autonomics.application.callers import Callers
 from tai_autonomics.application.clock import SealingClock
 from tai_autonomics.application.codec import STATE_VERSION, state_to_bytes
 from tai_autonomics.application.lane import Answer, Decided, Durable, Lane, Pending, after, append_of
+from tai_autonomics.application.newcomers import Newcomers
 from tai_autonomics.application.ports import Entropy, Observer, Span, Store, Tracer
 from tai_autonomics.application.recent import RecentIds
 from tai_autonomics.application.reconciling import Reconciling
@@ -48,7 +50,7 @@ from tai_autonomics.ledger.records import Append, Appended, Busy, Conflict, Due,
 
 __all__ = ["Answer", "Corridor", "CorridorBounds", "Durable", "Submission"]
 
-SLICE_SECONDS: Final = 0.002
+SLICE_SECONDS: Final = 0.0005
 """Deciding yields the event loop after this long."""
 SWEEP_SECONDS: Final = 0.1
 """How often deadlines are looked at."""
@@ -100,7 +102,8 @@ class Corridor:
         self._idle: Future[None] | None = None
         self._sweeping: asyncio.TimerHandle | None = None
         self._on_due: Callable[[str, tuple[Due, ...]], None] = _leave
-        self._newcomers = _Newcomers(bounds.new_ledgers_per_minute_max)
+        self._asking = Asking(clock, observer)
+        self._newcomers = Newcomers(bounds.new_ledgers_per_minute_max)
         self._background = Background(observer)
         self._recent = RecentIds(ids_max=bounds.recent_ids_max)
         self._callers = Callers(
@@ -174,6 +177,15 @@ class Corridor:
     def has_lane(self, tenant: str) -> bool:
         """Whether its ledger was read, or is being read."""
         return tenant in self._lanes
+
+    def tenants(self) -> tuple[str, ...]:
+        """Those that have a lane."""
+        return tuple(self._lanes)
+
+    def known(self, tenant: str) -> Durable | None:
+        """Its durable state, where that is in memory; its lane grows no younger by it."""
+        lane = self._lanes.get(tenant)
+        return None if lane is None else lane.durable
 
     def confirmed_at(self, tenant: str) -> float:
         """When, in monotonic seconds, its durable state was last known to be all that the store holds."""
@@ -408,6 +420,7 @@ class Corridor:
             bounds=self._domain_bounds,
             action_id=action_id_after(head),
             counted=None if pending is None else self._counted(pending, state, now),
+            ask=self._asking.next(),
         )
         sealed = seal_decision(
             submission, decision, state=state, head=head, now=now, policy=plans.digest, entropy=self._entropy
@@ -527,26 +540,6 @@ def _carrying(tracer: Tracer, batch: list[tuple[Lane, Append]]) -> Span | None:
 
 def _leave(tenant: str, rows: tuple[Due, ...]) -> None:
     """The store hands them out when they are due."""
-
-
-class _Newcomers:
-    """How many ledgers each caller began in the current minute; bounds what one caller can make grow."""
-
-    def __init__(self, per_minute_max: int) -> None:
-        self._per_minute_max = per_minute_max
-        self._minute = 0
-        self._begun: dict[str, int] = {}
-
-    def admit(self, caller: str, monotonic_seconds: float) -> None:
-        """Raises Overloaded."""
-        minute = int(monotonic_seconds // 60)
-        if minute != self._minute:
-            self._minute, self._begun = minute, {}
-        begun = self._begun.get(caller, 0)
-        if begun >= self._per_minute_max:
-            wait = 60 - int(monotonic_seconds % 60)
-            raise Overloaded("rate_limited", "too many new tenants in this minute", retry_after_seconds=wait)
-        self._begun[caller] = begun + 1
 
 
 def timer_id(timer: TimerCommand) -> str:

@@ -20,6 +20,7 @@ from msgspec import Struct
 from tai_autonomics.application.clock import SealingClock
 from tai_autonomics.application.corridor import Answer, Corridor
 from tai_autonomics.application.ports import Actuator, Done, Entropy, NotDone, Observer, Target, Uncertain
+from tai_autonomics.application.queue import Queue
 from tai_autonomics.application.sealing import EXECUTOR, Submission
 from tai_autonomics.application.trails import NO_TRAIL, Trail, Trails
 from tai_autonomics.domain.actions import Action, ActionType, type_of
@@ -37,7 +38,7 @@ from tai_autonomics.domain.identifiers import FLEET, ActionId
 from tai_autonomics.domain.moments import Moment, plus_seconds
 from tai_autonomics.domain.plans import Plans
 from tai_autonomics.domain.tenant import Command
-from tai_autonomics.errors import Overloaded, Unavailable
+from tai_autonomics.errors import InvalidSetting, Overloaded, Unavailable
 from tai_autonomics.ledger.receipt import read
 from tai_autonomics.ledger.records import Due
 
@@ -95,6 +96,7 @@ class Executor:
         self._in_hand: dict[ActionId, asyncio.Task[None]] = {}
         self._at_once = asyncio.Semaphore(bounds.actions_at_once_max)
         self._of_type: dict[ActionType, asyncio.Semaphore] = {}
+        self.queue = Queue()
         self._calls: set[asyncio.Task[Done | NotDone | Uncertain]] = set()
         self._closing = self._cut = False
         corridor.on_due(self.take_all)
@@ -110,13 +112,25 @@ class Executor:
     def take(self, tenant: str, row: Due) -> bool:
         """Work on a row that asks for an attempt; whether there was room. If not, it is due again later."""
         action_id = ActionId(row.subject.removeprefix("action/"))
-        if self._closing or len(self._in_hand) >= self._bounds.actions_in_hand_max:
+        if not self.room:
+            if action_id not in self._in_hand:
+                self.queue.leave(action_id, Moment(row.due), self._clock.monotonic())
             return False
         if action_id not in self._in_hand:
+            self.queue.take(action_id, Moment(row.due), self._clock.monotonic())
             task = asyncio.get_running_loop().create_task(self._work(tenant, action_id))
             self._in_hand[action_id] = task
             task.add_done_callback(lambda done: self._ended(action_id, done))
         return True
+
+    @property
+    def room(self) -> int:
+        """How many more actions it would take; 0 once it is stopping."""
+        return 0 if self._closing else max(self._bounds.actions_in_hand_max - len(self._in_hand), 0)
+
+    @property
+    def stopping(self) -> bool:
+        return self._closing
 
     @property
     def in_hand(self) -> int:
@@ -129,7 +143,7 @@ class Executor:
         return len(self._calls)
 
     def stop_taking(self) -> None:
-        """From now on, what becomes due is another instance's."""
+        """From now on no attempt begins: what is due, and what is in hand and not begun, is another instance's."""
         self._closing = True
 
     async def close(self, *, timeout_seconds: float) -> None:
@@ -153,6 +167,7 @@ class Executor:
 
     def _ended(self, action_id: ActionId, task: "asyncio.Task[None]") -> None:
         del self._in_hand[action_id]
+        self.queue.end(action_id)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._observer.failed("executor", error)
 
@@ -166,6 +181,9 @@ class Executor:
             type_of(found.order), asyncio.Semaphore(self._bounds.actions_of_type_at_once_max)
         )
         async with of_type, self._at_once:
+            self.queue.end(action_id)
+            if self._closing:
+                return
             # It may have been cancelled, or attempted elsewhere, while it waited for its place.
             in_flight = await self._ready(tenant, action_id)
             if in_flight is not None:
@@ -188,7 +206,9 @@ class Executor:
         attempt, target = in_flight.attempts + 1, in_flight.target
         actuator = self._actuators.get(type_of(action.order))
         if actuator is None:
-            await self._give_up(action, trail, "failed", f"no {type_of(action.order)} is configured here")
+            # Another instance may have one, as in a rollout: the row is due again, and the deadline ends the wait.
+            missing = InvalidSetting(f"an action waits: no {type_of(action.order)} is set up here")
+            self._observer.failed("executor", missing)
             return
         if target is None:
             if not await self._reserve(action, trail):
@@ -198,8 +218,8 @@ class Executor:
                 return
             target = resolved
         started = self._clock.monotonic()
-        # Nothing begins any more once what is under way is cut: the row is due again.
-        if self._is_cut() or not await self._begin(action, trail, attempt, target):
+        # A stopping instance would cut what it begins: the row is due again, for another one.
+        if self._closing or not await self._begin(action, trail, attempt, target):
             return
         began = self._clock.monotonic()
         if self._is_cut():

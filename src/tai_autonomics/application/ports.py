@@ -146,10 +146,13 @@ class Store(Protocol):
         """Every part that an append took away, each once: all of them, for the list that is kept with backups."""
         ...
 
-    async def lease(self, limit: int, seconds: float, now: str | None = None) -> tuple[Leased, ...]:
+    async def lease(
+        self, limit: int, seconds: float, now: str | None = None, *, kinds: Sequence[str] | None = None
+    ) -> tuple[Leased, ...]:
         """
         Due rows whose time has come, the longest due first, each for this caller alone until its lease ends.
 
+        `kinds` leaves rows of any other kind as they are, for somebody else; None: rows of every kind.
         `now` only where the engine has no clock. A row leased again and again waits longer each time (it doubles
         from `seconds` to at most 300 s), so that a failing one does not starve the rest. An engine with a clock goes
         by it alone, so that instances whose clocks are apart never hold the same row.
@@ -165,6 +168,10 @@ class Store(Protocol):
         ...
 
     async def quarantined_one(self, id: str) -> Quarantined | None: ...
+
+    async def quarantine_size(self) -> int:
+        """How many messages are held; not above the bound, where counting on would cost."""
+        ...
 
     async def to_redrive(self, now: str, limit: int) -> tuple[Quarantined, ...]:
         """Messages whose `redrive_at` has come, the earliest first; it takes no lease on them."""
@@ -264,6 +271,8 @@ class Caller(Struct, frozen=True):
     subject: str
     roles: frozenset[str]
     tenants: frozenset[str] | None
+    rated: bool = True
+    """Whether it is held to a caller's rate. A push subscription is not: one push refused slows all that follow."""
 
     def reaches(self, tenant: str) -> bool:
         return self.tenants is None or tenant in self.tenants
@@ -375,7 +384,9 @@ class Observer(Protocol):
 
     def store_failed(self, verb: str) -> None: ...
 
-    def probed(self, check: str, ok: bool) -> None: ...
+    def probed(self, check: str, trouble: str) -> None:
+        """A health check ended; `trouble` is what is wrong, in full, or ""."""
+        ...
 
     def loaded(self, receipts: int, seconds: float) -> None:
         """A cold lane was read and folded."""
@@ -385,12 +396,27 @@ class Observer(Protocol):
         """A store's head is behind what this instance saw durable: the alert ledger_went_back."""
         ...
 
+    def gate_asked(self, gate: str, seconds: float) -> None:
+        """A gate of one decision in sixteen has answered."""
+        ...
+
     def signals_refused(self, reason: str, count: int) -> None:
         """Signals are gone: a durable receipt refuses them, or what met their tenant left them without one."""
         ...
 
     def attempted(self, type: str, outcome: str, seconds: float) -> None:
         """One attempt of an action ended, or none could be made; `type` is the action's."""
+        ...
+
+    def settled(self, type: str, result: str, receipt: Receipt) -> None:
+        """An action of the type ended so, by this durable receipt of ours."""
+        ...
+
+    def pushed(self, outcome: str, age_seconds: float | None) -> None:
+        """
+        What became of a delivery of POST /pubsub; of one that was decided, how long after it was published, where it
+        says when.
+        """
         ...
 
     def failed(self, what: str, error: BaseException) -> None:

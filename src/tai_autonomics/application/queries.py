@@ -28,7 +28,7 @@ from tai_autonomics.application.clock import SealingClock
 from tai_autonomics.application.compliance import ComplianceView, compliance_view
 from tai_autonomics.application.corridor import Durable
 from tai_autonomics.application.freshness import Freshness
-from tai_autonomics.application.ports import Caller, Store
+from tai_autonomics.application.ports import Caller, Observer, Store
 from tai_autonomics.application.throttling import Throttles
 from tai_autonomics.domain.actions import ActionType
 from tai_autonomics.domain.budgets import BudgetUse
@@ -48,6 +48,7 @@ from tai_autonomics.domain.tenant import (
     throttle_in_force,
     when_stale,
 )
+from tai_autonomics.errors import Unavailable
 from tai_autonomics.ledger.records import Dropped, Part, Receipt
 
 
@@ -158,10 +159,15 @@ class ActionsPage(Struct, frozen=True):
 
 
 class InFlightPage(Struct, frozen=True):
-    """Actions in flight; the next page is of tenants greater than `after`, None: there are none."""
+    """
+    Actions in flight; the next page is of tenants greater than `after`, None: there are none.
+
+    `unreadable` are the tenants of this page whose state cannot be had now: they may have one in flight too.
+    """
 
     items: tuple[ActionView, ...]
     after: str | None
+    unreadable: tuple[str, ...] = ()
 
 
 class Queries:
@@ -175,9 +181,10 @@ class Queries:
         clock: SealingClock,
         plans: Callable[[], Plans],
         throttles: Throttles,
+        observer: Observer,
     ) -> None:
         self._store, self._freshness, self._clock, self._plans = store, freshness, clock, plans
-        self._throttles = throttles
+        self._throttles, self._observer = throttles, observer
 
     async def check(self, tenant: str, checks: tuple[Check, ...]) -> CheckAnswer:
         """May this tenant do this? Raises Unavailable when its state cannot be read."""
@@ -278,19 +285,29 @@ class Queries:
         return await action_shown(self._store, tenant, action_id)
 
     async def actions_in_flight(self, caller: Caller, after: str, limit: int, stage: Stage | None) -> InFlightPage:
-        """Of the tenants that the caller reaches, in order, those after `after`; a page may be short."""
+        """
+        Of the tenants that the caller reaches, in order, those after `after`; a page may be short.
+
+        A tenant that cannot be read is named, and hides no other one.
+        """
         limit = min(limit, ACTIONS_MAX)
         tenants = await self._with_actions(caller, after, limit, stage)
         at_once = asyncio.Semaphore(READS_AT_ONCE_MAX)
+        unreadable: set[str] = set()
 
         async def one(tenant: str) -> ActionView | None:
-            async with at_once:
-                found = (await self._freshness.durable(tenant)).durable.state.governor.in_flight
+            try:
+                async with at_once:
+                    found = (await self._freshness.durable(tenant)).durable.state.governor.in_flight
+            except Unavailable as error:
+                unreadable.add(tenant)
+                self._observer.failed("queries", error)
+                return None
             return None if found is None else in_flight_view(tenant, found)
 
         found = [each for each in await asyncio.gather(*map(one, tenants)) if each is not None]
         shown = tuple(each for each in found if stage is None or each.state == stage)
-        return InFlightPage(shown, tenants[-1] if len(tenants) == limit else None)
+        return InFlightPage(shown, tenants[-1] if len(tenants) == limit else None, tuple(sorted(unreadable)))
 
     async def _with_actions(self, caller: Caller, after: str, limit: int, stage: Stage | None) -> list[str]:
         """Tenants that may have one in flight."""

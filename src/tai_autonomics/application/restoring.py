@@ -15,7 +15,7 @@ from msgspec import Struct
 from tai_autonomics.application.codec import request_digest
 from tai_autonomics.application.corridor import Answer, Corridor, Submission
 from tai_autonomics.application.ports import Store
-from tai_autonomics.application.transfer import TENANTS_PAGE, beginning, stored
+from tai_autonomics.application.transfer import beginning, stored, tenants
 from tai_autonomics.domain.tenant import Command, Erase, Restore
 from tai_autonomics.errors import BrokenBackup
 from tai_autonomics.ledger.chain import Chain
@@ -49,7 +49,7 @@ class Restoring:
         ledgers, receipts = 0, 0
         async for count in self._verified(verified):
             ledgers, receipts = ledgers + 1, receipts + count
-        async for page in self._pages():
+        async for page in tenants(self._store):
             heads = await self._store.heads(page)
             await asyncio.gather(*(self._announce(restoration, tenant, head) for tenant, head in heads.items()))
         gone = 0
@@ -61,7 +61,7 @@ class Restoring:
     async def _verified(self, verified: Callable[[int], None]) -> AsyncIterator[int]:
         """How many receipts each ledger has, from its base on."""
         done = 0
-        async for page in self._pages():
+        async for page in tenants(self._store):
             heads = await self._store.heads(page)
             for tenant in page:
                 first = await beginning(self._store, tenant)
@@ -74,12 +74,6 @@ class Restoring:
                 whole = chain.close()
                 _check_moment(tenant, heads.get(tenant), whole.head)
                 yield whole.receipts
-
-    async def _pages(self) -> AsyncIterator[tuple[str, ...]]:
-        after = ""
-        while page := await self._store.tenants(after, TENANTS_PAGE):
-            yield page
-            after = page[-1]
 
     async def _announce(self, restoration: str, tenant: str, head: Head) -> None:
         # Not the head: it moves with the first answer.

@@ -8,9 +8,10 @@ from msgspec import Struct
 
 from tai_autonomics.application.codec import due_rows, events_to_json
 from tai_autonomics.application.ports import Entropy, Span
+from tai_autonomics.domain.actions import ActionType, Result, type_of
 from tai_autonomics.domain.decider import Accepted, Refused, fold
 from tai_autonomics.domain.gates import Failed, Passed
-from tai_autonomics.domain.governor import Observe, SignalRefused
+from tai_autonomics.domain.governor import ActionSettled, InFlight, Observe, SignalRefused
 from tai_autonomics.domain.identifiers import ActionId
 from tai_autonomics.domain.moments import Moment
 from tai_autonomics.domain.tenant import Command, Decision, Event, PartErased, TenantState, evolve
@@ -54,6 +55,8 @@ class Sealed(Struct, frozen=True, gc=False):
     """Why it was refused, or ""."""
     signals_refused: dict[str, int]
     """How many signals it refuses, by their reason."""
+    settled: tuple[ActionType, Result] | None = None
+    """Of the action that it settles: its type, and how it ended."""
 
 
 def new_ledger(entropy: Entropy) -> Head:
@@ -91,6 +94,7 @@ def seal_decision(
     """Seal `decision`, made on `state` at `now`, onto `head`."""
     outcome = decision.outcome
     seq = head.seq + 1
+    in_flight = state.governor.in_flight
     parts = tuple([Part(seq, name, entropy.bytes(SALT_BYTES), text) for name, text in submission.parts])
     if isinstance(outcome, Refused):
         events: list[Any] = []
@@ -121,7 +125,15 @@ def seal_decision(
         command_id=submission.command_id,
         claims=claims_id(type=type, reason=reason, source=submission.source),
     )
-    return Sealed(receipt, state, parts, erasures, due, reason, _signals_refused(submission.command, outcome))
+    signals_refused = _signals_refused(submission.command, outcome)
+    settled = None if in_flight is None else _settled(in_flight, outcome)
+    return Sealed(receipt, state, parts, erasures, due, reason, signals_refused, settled)
+
+
+def _settled(in_flight: InFlight, outcome: Accepted[Event] | Refused) -> tuple[ActionType, Result] | None:
+    events = () if isinstance(outcome, Refused) else outcome.events
+    results = (event.result for event in events if isinstance(event, ActionSettled))
+    return next(((type_of(in_flight.order), result) for result in results), None)
 
 
 def _signals_refused(command: Command, outcome: Accepted[Event] | Refused) -> dict[str, int]:

@@ -2,13 +2,14 @@ r"""
 Wakes tenants whose due rows nobody calls for, and hands actions that are due to the executor.
 
     due row --lease--> a timer: its tenant's lane is woken
-                   \-> an attempt: the executor takes it, if it has room
+                   \-> an attempt: the executor takes it; what it has no room for is left to other instances
 
 Timers are decided by the lane before any command of their tenant; this loop only finds, in the store, those of tenants
 that are idle, also after a restart. The rows vanish with the receipts that settle them.
 """
 
 import asyncio
+from functools import partial
 from typing import Final
 
 from tai_autonomics.application.clock import SealingClock
@@ -16,7 +17,10 @@ from tai_autonomics.application.corridor import Corridor
 from tai_autonomics.application.executor import ATTEMPT, Executor
 from tai_autonomics.application.freshness import Freshness
 from tai_autonomics.application.ports import Observer, Store
+from tai_autonomics.domain.moments import Moment
+from tai_autonomics.domain.tenant import TIMER_KINDS
 from tai_autonomics.errors import Overloaded
+from tai_autonomics.ledger.records import Leased
 
 LEASE_SECONDS: Final = 10.0
 """A row whose tenant could not be decided by then is handed out again."""
@@ -48,17 +52,22 @@ class Timers:
     async def run(self) -> None:
         while True:
             try:
-                more = await self.wake_due() == LEASED_MAX
+                more = await self.wake_due() >= LEASED_MAX
             except Exception as error:  # noqa: BLE001  # whatever it is, the next poll may find it mended
                 self._observer.failed("timers", error)
                 more = False
             await asyncio.sleep(0 if more else self._poll_seconds)
 
     async def wake_due(self) -> int:
-        """Wake the tenants of the rows that are due, and say how many rows there were."""
+        """
+        Wake the tenants of the rows that are due, and say how many rows there were.
+
+        None on an instance that is stopping: a row that it leased would be kept from those that go on.
+        """
+        if self._executor.stopping:
+            return 0
         now = self._clock.now()
-        # Where instances share a store, its clock says what is due: theirs may differ by seconds.
-        rows = await self._store.lease(LEASED_MAX, LEASE_SECONDS, None if self._store.shared else now)
+        rows = await self._lease(now)
         # The row may be another instance's, of what the lane here has not heard of.
         await self._freshness.bring_up({row.tenant for row in rows})
         for row in rows:
@@ -69,6 +78,15 @@ class Timers:
         for tenant in {tenant for due, tenant in leased if due <= now}:
             self._wake(tenant)
         return len(rows)
+
+    async def _lease(self, now: Moment) -> tuple[Leased, ...]:
+        # Where instances share a store, its clock says what is due: theirs may differ by seconds.
+        lease = partial(self._store.lease, seconds=LEASE_SECONDS, now=None if self._store.shared else now)
+        room = self._executor.room
+        if room >= LEASED_MAX:
+            return await lease(LEASED_MAX)
+        timers = await lease(LEASED_MAX, kinds=TIMER_KINDS)
+        return timers if room == 0 else (*timers, *await lease(room, kinds=(ATTEMPT,)))
 
     def _wake(self, tenant: str) -> None:
         try:

@@ -56,12 +56,11 @@ class Replayed(Struct, frozen=True):
     agrees: bool
 
 
-async def tenants(store: Store) -> AsyncIterator[str]:
-    """Every tenant with a ledger."""
+async def tenants(store: Store) -> AsyncIterator[tuple[str, ...]]:
+    """Every tenant with a ledger, a page at a time."""
     after = ""
     while page := await store.tenants(after, TENANTS_PAGE):
-        for tenant in page:
-            yield tenant
+        yield page
         after = page[-1]
 
 

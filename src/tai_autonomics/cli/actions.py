@@ -1,25 +1,23 @@
 """`actions`: what rules have asked for, and what operators decide of the one in flight."""
 
 from functools import partial
-from typing import Annotated, Any, Final, get_args
+from typing import Annotated, Any, Final
 
 import typer
 
+from tai_autonomics.application.actions import RESULTS, STAGES
 from tai_autonomics.cli import deciding
 from tai_autonomics.cli.deciding import Word
 from tai_autonomics.cli.explaining.words import json_text
-from tai_autonomics.cli.ledgers import Place, ledgers
+from tai_autonomics.cli.ledgers import Place, ask, at_place, ledgers
 from tai_autonomics.cli.loop import complete
-from tai_autonomics.cli.options import AsJson, DataDir, Quiet, StoreUrl, TokenFile, Url
+from tai_autonomics.cli.options import AsJson, DataDir, Quiet, TokenFile, Url
 from tai_autonomics.cli.output import Output, counted
 from tai_autonomics.cli.statuses import EPILOG
 from tai_autonomics.cli.tree import group
-from tai_autonomics.domain.actions import Result
-from tai_autonomics.domain.governor import CancelAction, DenyAction, Stage
+from tai_autonomics.domain.governor import CancelAction, DenyAction
 from tai_autonomics.domain.identifiers import ActionId, parse_name, parse_tenant_id
 
-STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
-RESULTS: Final[tuple[Result, ...]] = get_args(Result)
 LIST_LIMIT: Final = 100
 LIMIT_MAX: Final = 1_000_000
 
@@ -31,6 +29,7 @@ Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Wh
 
 
 @app.command("list", epilog=EPILOG)
+@at_place
 def list_actions(
     tenant: Annotated[
         str | None, typer.Option("--tenant", "-t", metavar="TENANT", help="Whose; without it, those in flight of all.")
@@ -39,18 +38,11 @@ def list_actions(
         str | None, typer.Option("--status", metavar="STATUS", help=f"One of {', '.join((*STAGES, *RESULTS))}.")
     ] = None,
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=LIMIT_MAX, help="So many.")] = LIST_LIMIT,
-    store: StoreUrl = None,
-    data_dir: DataDir = None,
-    url: Url = None,
-    token_file: TokenFile = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
+    *,
+    place: Place,
+    output: Output,
 ) -> None:
     """List a tenant's actions, the newest first, or those in flight of every tenant; each in a line."""
-    output, place = (
-        Output(json=as_json, quiet=quiet),
-        Place(store=store, data_dir=data_dir, url=url, token_file=token_file),
-    )
     if tenant is not None:
         parse_tenant_id(tenant)
     state = next((each for each in (*STAGES, *RESULTS) if each == status), None)
@@ -68,29 +60,12 @@ def list_actions(
 
 
 @app.command(epilog=EPILOG)
-def show(
-    tenant: Tenant,
-    action: Action,
-    store: StoreUrl = None,
-    data_dir: DataDir = None,
-    url: Url = None,
-    token_file: TokenFile = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
+@at_place
+def show(tenant: Tenant, action: Action, *, place: Place, output: Output) -> None:
     """Show an action, and what became of it, receipt by receipt."""
-    output, place = (
-        Output(json=as_json, quiet=quiet),
-        Place(store=store, data_dir=data_dir, url=url, token_file=token_file),
-    )
     parse_tenant_id(tenant)
     parse_name(action)
-
-    async def work() -> dict[str, Any]:
-        async with ledgers(place) as source:
-            return await source.action(tenant, action)
-
-    document = complete(work())
+    document = complete(ask(place, lambda source: source.action(tenant, action)))
     output.show(document, *lines_of(document))
 
 
@@ -113,59 +88,26 @@ def approve(
     place = Place(store=None, data_dir=data_dir, url=url, token_file=token_file)
     if url is None:
         raise typer.BadParameter("an approval is a person's: give --url, and --token-file with that person's token")
-    return _tell(
-        place,
-        tenant,
-        Word(f"actions/{action}/approve", "action.approve", None, {"action": action}),
-        reason,
-        as_json,
-        quiet,
-    )
+    return deciding.tell(place, tenant, _word("approve", action, None), reason, Output(json=as_json, quiet=quiet))
 
 
 @app.command(epilog=EPILOG)
-def deny(
-    tenant: Tenant,
-    action: Action,
-    reason: Reason = None,
-    store: StoreUrl = None,
-    data_dir: DataDir = None,
-    url: Url = None,
-    token_file: TokenFile = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> int:
+@at_place
+def deny(tenant: Tenant, action: Action, reason: Reason = None, *, place: Place, output: Output) -> int:
     """Deny an action that waits for approval: nothing is done."""
-    place = Place(store=store, data_dir=data_dir, url=url, token_file=token_file)
-    word = Word(f"actions/{action}/deny", "action.deny", partial(DenyAction, ActionId(action)), {"action": action})
-    return _tell(place, tenant, word, reason, as_json, quiet)
+    return deciding.tell(place, tenant, _word("deny", action, DenyAction), reason, output)
 
 
 @app.command(epilog=EPILOG)
-def cancel(
-    tenant: Tenant,
-    action: Action,
-    reason: Reason = None,
-    store: StoreUrl = None,
-    data_dir: DataDir = None,
-    url: Url = None,
-    token_file: TokenFile = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> int:
+@at_place
+def cancel(tenant: Tenant, action: Action, reason: Reason = None, *, place: Place, output: Output) -> int:
     """Cancel an action, while no attempt of it is under way: nothing more is done."""
-    place = Place(store=store, data_dir=data_dir, url=url, token_file=token_file)
-    word = Word(
-        f"actions/{action}/cancel", "action.cancel", partial(CancelAction, ActionId(action)), {"action": action}
-    )
-    return _tell(place, tenant, word, reason, as_json, quiet)
+    return deciding.tell(place, tenant, _word("cancel", action, CancelAction), reason, output)
 
 
-def _tell(place: Place, tenant: str, word: Word, reason: str | None, as_json: bool, quiet: bool) -> int:
-    parse_tenant_id(tenant)
-    parse_name(word.of["action"])
-    decided = complete(deciding.tell(place, tenant, word, reason))
-    return deciding.show(tenant, decided, Output(json=as_json, quiet=quiet))
+def _word(verb: str, action: str, command: type[DenyAction] | type[CancelAction] | None) -> Word:
+    of_action = None if command is None else partial(command, ActionId(action))
+    return Word(f"actions/{action}/{verb}", f"action.{verb}", of_action, {"action": action})
 
 
 def summary_of(action: dict[str, Any]) -> str:

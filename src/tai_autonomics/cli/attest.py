@@ -9,14 +9,13 @@ from tai_autonomics.cli.actions import Reason
 from tai_autonomics.cli.deciding import Word
 from tai_autonomics.cli.holds import Evidence, Tenant
 from tai_autonomics.cli.ledgers import Place
-from tai_autonomics.cli.loop import complete
 from tai_autonomics.cli.options import AsJson, DataDir, Quiet, TokenFile, Url
 from tai_autonomics.cli.output import Output
 from tai_autonomics.cli.spans import until_of
 from tai_autonomics.cli.statuses import EPILOG
 from tai_autonomics.cli.tree import group
 from tai_autonomics.domain.compliance import Verdict, parse_evidence
-from tai_autonomics.domain.identifiers import parse_name, parse_tenant_id
+from tai_autonomics.domain.identifiers import parse_name
 
 VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)
 
@@ -48,9 +47,8 @@ def attest(
         raise typer.BadParameter("a verdict is an auditor's: give --url, and --token-file with that person's token")
     if status not in VERDICTS:
         raise typer.BadParameter(f"--status {status!r} is none of {', '.join(VERDICTS)}")
-    parse_tenant_id(tenant)
     parse_name(control)
     parse_evidence(evidence)
     body = {"control": control, "status": status, "evidence": evidence, "valid_until": until_of(until, "--until")}
-    decided = complete(deciding.tell(place, tenant, Word("attestations", "attest", None, body=body), reason))
-    return deciding.show(tenant, decided, Output(json=as_json, quiet=quiet))
+    word = Word("attestations", "attest", None, body=body)
+    return deciding.tell(place, tenant, word, reason, Output(json=as_json, quiet=quiet))

@@ -7,8 +7,10 @@ import msgspec
 from msgspec import Raw, Struct
 
 from tai_autonomics.cli.ledgers import Place
+from tai_autonomics.cli.loop import complete
 from tai_autonomics.cli.output import Output
 from tai_autonomics.cli.statuses import ExitStatus
+from tai_autonomics.domain.identifiers import parse_name, parse_tenant_id
 from tai_autonomics.ledger.lines import reply
 
 if TYPE_CHECKING:
@@ -36,8 +38,20 @@ class Word(Struct, frozen=True):
     body: dict[str, str] = {}
 
 
-async def tell(place: Place, tenant: str, word: Word, reason: str | None) -> "Decided":
-    """The receipt, accepted or refused. Raises Unknown, Unavailable, and what a service answers besides."""
+def tell(place: Place, tenant: str, word: Word, reason: str | None, output: Output) -> ExitStatus:
+    """
+    Say it, and show what came of it; WRONG where it was refused.
+
+    Raises Malformed for what is no id, Unknown, Unavailable, and what a service answers besides.
+    """
+    parse_tenant_id(tenant)
+    for named in word.of.values():
+        parse_name(named)
+    decided = complete(_decided(place, tenant, word, reason))
+    return _show(tenant, decided, output)
+
+
+async def _decided(place: Place, tenant: str, word: Word, reason: str | None) -> "Decided":
     if place.url is None:
         return await _decide_here(place.settings, tenant, word, reason)
     from tai_autonomics.cli import served
@@ -46,8 +60,7 @@ async def tell(place: Place, tenant: str, word: Word, reason: str | None) -> "De
         return await service.tell(tenant, word.path, word.body, reason)
 
 
-def show(tenant: str, decided: "Decided", output: Output) -> ExitStatus:
-    """What came of it, in words; WRONG where it was refused."""
+def _show(tenant: str, decided: "Decided", output: Output) -> ExitStatus:
     from tai_autonomics.cli import explaining
 
     explained = explaining.explain(reply(bytes(decided.receipt), decided.hash, ()))

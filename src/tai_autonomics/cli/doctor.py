@@ -79,6 +79,8 @@ def doctor(
 def _checks_of(settings: "Settings") -> Iterator[Finding]:
     yield data_directory_is_usable(settings.data_dir)
     yield _attempt("keys", lambda: keys_load(settings))
+    if settings.pubsub_push_audience is not None:
+        yield _attempt("push keys", lambda: push_keys_are_published(settings))
     yield _attempt("plans", lambda: plans_are_valid(settings))
     yield from _store_findings(settings)
     answering = _is_answering(settings.host, settings.port)
@@ -152,6 +154,12 @@ def keys_load(settings: "Settings") -> str:
     if keys is None:
         return f"{settings.jwt_jwks_url}: {', '.join(complete(wiring.provided_kids(settings)))}"
     return f"{settings.jwt_keys or own}: {', '.join(keys.public)}"
+
+
+def push_keys_are_published(settings: "Settings") -> str:
+    from tai_autonomics import wiring
+
+    return f"{settings.pubsub_push_certs_url}: {', '.join(complete(wiring.push_kids(settings)))}"
 
 
 def plans_are_valid(settings: "Settings") -> str:

@@ -7,9 +7,8 @@ import typer
 from tai_autonomics.cli import deciding
 from tai_autonomics.cli.actions import Reason, summary_of
 from tai_autonomics.cli.deciding import Word
-from tai_autonomics.cli.ledgers import Place, ledgers
+from tai_autonomics.cli.ledgers import Place, ask, at_place
 from tai_autonomics.cli.loop import complete
-from tai_autonomics.cli.options import AsJson, DataDir, Quiet, StoreUrl, TokenFile, Url
 from tai_autonomics.cli.output import Output
 from tai_autonomics.cli.statuses import EPILOG
 from tai_autonomics.cli.tree import group
@@ -22,70 +21,28 @@ Tenant = Annotated[str, typer.Argument(metavar="TENANT", help="Whose governor.")
 
 
 @app.command(epilog=EPILOG)
-def show(
-    tenant: Tenant,
-    store: StoreUrl = None,
-    data_dir: DataDir = None,
-    url: Url = None,
-    token_file: TokenFile = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
+@at_place
+def show(tenant: Tenant, *, place: Place, output: Output) -> None:
     """Show a governor as of now: what stops it, its rules, budget and breaker, and the action in flight."""
-    output, place = (
-        Output(json=as_json, quiet=quiet),
-        Place(store=store, data_dir=data_dir, url=url, token_file=token_file),
-    )
     parse_tenant_id(tenant)
-
-    async def work() -> dict[str, Any]:
-        async with ledgers(place) as source:
-            return await source.governor(tenant)
-
-    document = complete(work())
+    document = complete(ask(place, lambda source: source.governor(tenant)))
     output.show(document, *lines_of(document))
 
 
 @app.command(epilog=EPILOG)
-def pause(
-    tenant: Tenant,
-    reason: Reason = None,
-    store: StoreUrl = None,
-    data_dir: DataDir = None,
-    url: Url = None,
-    token_file: TokenFile = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> int:
+@at_place
+def pause(tenant: Tenant, reason: Reason = None, *, place: Place, output: Output) -> int:
     """Hands off: no rule acts until it is resumed. What is in flight goes on."""
-    place = Place(store=store, data_dir=data_dir, url=url, token_file=token_file)
-    return _tell(
-        place, tenant, Word("governor/pause", "governor.pause", lambda _: PauseGovernor()), reason, as_json, quiet
-    )
+    word = Word("governor/pause", "governor.pause", lambda _: PauseGovernor())
+    return deciding.tell(place, tenant, word, reason, output)
 
 
 @app.command(epilog=EPILOG)
-def resume(
-    tenant: Tenant,
-    reason: Reason = None,
-    store: StoreUrl = None,
-    data_dir: DataDir = None,
-    url: Url = None,
-    token_file: TokenFile = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> int:
+@at_place
+def resume(tenant: Tenant, reason: Reason = None, *, place: Place, output: Output) -> int:
     """End a pause, an open breaker, and the wait for a person to look at an action of which nobody knows."""
-    place = Place(store=store, data_dir=data_dir, url=url, token_file=token_file)
-    return _tell(
-        place, tenant, Word("governor/resume", "governor.resume", lambda _: ResumeGovernor()), reason, as_json, quiet
-    )
-
-
-def _tell(place: Place, tenant: str, word: Word, reason: str | None, as_json: bool, quiet: bool) -> int:
-    parse_tenant_id(tenant)
-    decided = complete(deciding.tell(place, tenant, word, reason))
-    return deciding.show(tenant, decided, Output(json=as_json, quiet=quiet))
+    word = Word("governor/resume", "governor.resume", lambda _: ResumeGovernor())
+    return deciding.tell(place, tenant, word, reason, output)
 
 
 def lines_of(document: dict[str, Any]) -> list[str]:

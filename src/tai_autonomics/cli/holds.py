@@ -7,15 +7,14 @@ import typer
 from tai_autonomics.cli import deciding
 from tai_autonomics.cli.actions import Reason
 from tai_autonomics.cli.deciding import Word
-from tai_autonomics.cli.ledgers import Place, ledgers
+from tai_autonomics.cli.ledgers import Place, ask, at_place
 from tai_autonomics.cli.loop import complete
-from tai_autonomics.cli.options import AsJson, DataDir, Quiet, StoreUrl, TokenFile, Url
 from tai_autonomics.cli.output import Output
 from tai_autonomics.cli.spans import until_of
 from tai_autonomics.cli.statuses import EPILOG
 from tai_autonomics.cli.tree import group
 from tai_autonomics.domain.compliance import PlaceHold, ReleaseHold, Scope, parse_evidence
-from tai_autonomics.domain.identifiers import HoldId, parse_name, parse_tenant_id
+from tai_autonomics.domain.identifiers import HoldId, parse_tenant_id
 
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 
@@ -28,31 +27,16 @@ Evidence = Annotated[
 
 
 @app.command("list", epilog=EPILOG)
-def list_holds(
-    tenant: Tenant,
-    store: StoreUrl = None,
-    data_dir: DataDir = None,
-    url: Url = None,
-    token_file: TokenFile = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
+@at_place
+def list_holds(tenant: Tenant, *, place: Place, output: Output) -> None:
     """List a tenant's holds and controls as of now, and what they close."""
-    output, place = (
-        Output(json=as_json, quiet=quiet),
-        Place(store=store, data_dir=data_dir, url=url, token_file=token_file),
-    )
     parse_tenant_id(tenant)
-
-    async def work() -> dict[str, Any]:
-        async with ledgers(place) as source:
-            return await source.compliance(tenant)
-
-    document = complete(work())
+    document = complete(ask(place, lambda source: source.compliance(tenant)))
     output.show(document, *lines_of(document))
 
 
 @app.command(epilog=EPILOG)
+@at_place
 def place(
     tenant: Tenant,
     evidence: Evidence,
@@ -64,15 +48,11 @@ def place(
         ),
     ] = None,
     reason: Reason = None,
-    store: StoreUrl = None,
-    data_dir: DataDir = None,
-    url: Url = None,
-    token_file: TokenFile = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
+    *,
+    place: Place,
+    output: Output,
 ) -> int:
     """Place a hold: what is in its scope is refused from now on."""
-    at = Place(store=store, data_dir=data_dir, url=url, token_file=token_file)
     closes = next((each for each in SCOPES if each == scope), None)
     if closes is None:
         raise typer.BadParameter(f"--scope {scope!r} is none of {', '.join(SCOPES)}")
@@ -80,32 +60,22 @@ def place(
     expires_at = None if until is None else until_of(until, "--until")
     body = {"scope": closes, "evidence": evidence} | ({} if expires_at is None else {"expires_at": expires_at})
     word = Word("holds", "hold.place", lambda by: PlaceHold(closes, evidence, by, expires_at), body=body)
-    return _tell(at, tenant, word, reason, as_json, quiet)
+    return deciding.tell(place, tenant, word, reason, output)
 
 
 @app.command(epilog=EPILOG)
+@at_place
 def release(
     tenant: Tenant,
     hold: Annotated[str, typer.Argument(metavar="HOLD", help="Its id, as list shows it.")],
     reason: Reason = None,
-    store: StoreUrl = None,
-    data_dir: DataDir = None,
-    url: Url = None,
-    token_file: TokenFile = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
+    *,
+    place: Place,
+    output: Output,
 ) -> int:
     """Release a hold before its time."""
-    at = Place(store=store, data_dir=data_dir, url=url, token_file=token_file)
-    parse_name(hold)
     word = Word(f"holds/{hold}/release", "hold.release", lambda by: ReleaseHold(HoldId(hold), by), {"hold": hold})
-    return _tell(at, tenant, word, reason, as_json, quiet)
-
-
-def _tell(at: Place, tenant: str, word: Word, reason: str | None, as_json: bool, quiet: bool) -> int:
-    parse_tenant_id(tenant)
-    decided = complete(deciding.tell(at, tenant, word, reason))
-    return deciding.show(tenant, decided, Output(json=as_json, quiet=quiet))
+    return deciding.tell(place, tenant, word, reason, output)
 
 
 def lines_of(document: dict[str, Any]) -> list[str]:

@@ -61,37 +61,22 @@ def target(file: Path | None) -> Iterator[BinaryIO]:
             Path(beside).unlink(missing_ok=True)
 
 
-async def heads_of(store: Store, tenants: AsyncIterator[str]) -> dict[str, Head]:
-    """The heads of these tenants, in their order. Raises Unknown for one without a ledger."""
+async def heads_named(store: Store, tenants: Sequence[str] | None) -> dict[str, Head]:
+    """The heads of these tenants, or of every one, in their order. Raises Malformed, and Unknown without a ledger."""
     heads: dict[str, Head] = {}
-    page: list[str] = []
-
-    async def read_page() -> None:
+    async for page in _named(tenants) if tenants else all_tenants(store):
         found = await store.heads(page)
         for tenant in page:
             if tenant not in found:
                 raise Unknown(f"{tenant} has no ledger")
             heads[tenant] = found[tenant]
-        page.clear()
-
-    async for tenant in tenants:
-        page.append(tenant)
-        if len(page) == TENANTS_PAGE:
-            await read_page()
-    await read_page()
     return heads
 
 
-async def heads_named(store: Store, tenants: Sequence[str] | None) -> dict[str, Head]:
-    """The heads of these tenants, or of every one. Raises Malformed, Unknown."""
-    if not tenants:
-        return await heads_of(store, all_tenants(store))
-
-    async def named() -> AsyncIterator[str]:
-        for tenant in dict.fromkeys(tenants):
-            yield parse_ledger(tenant)
-
-    return await heads_of(store, named())
+async def _named(tenants: Sequence[str]) -> AsyncIterator[tuple[str, ...]]:
+    names = tuple(parse_ledger(each) for each in dict.fromkeys(tenants))
+    for start in range(0, len(names), TENANTS_PAGE):
+        yield names[start : start + TENANTS_PAGE]
 
 
 async def import_from(store: Store, lines: Iterator[bytes]) -> tuple[Imported, ...]:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 import typer
 
-from tai_autonomics.cli.ledgers import Place, ledgers
+from tai_autonomics.cli.ledgers import Place, ask, at_place, ledgers
 from tai_autonomics.cli.loop import complete
-from tai_autonomics.cli.options import AsJson, DataDir, Quiet, StoreUrl, Tenant, Tenants, TokenFile, Url, settings_of
+from tai_autonomics.cli.options import AsJson, DataDir, Quiet, StoreUrl, Tenant, Tenants, settings_of
 from tai_autonomics.cli.output import Output, counted, rate
 from tai_autonomics.cli.progress import progress
 from tai_autonomics.cli.statuses import EPILOG, ExitStatus
@@ -32,32 +32,26 @@ Seq = Annotated[int, typer.Option("--seq", metavar="SEQ", min=1, max=SEQ_MAX, he
 
 
 @app.command("list", epilog=EPILOG)
+@at_place
 def list_receipts(
     tenant: Tenant,
     after: Annotated[int, typer.Option("--after", metavar="SEQ", min=0, max=SEQ_MAX, help="Those after this seq.")] = 0,
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=SEQ_MAX, help="So many.")] = LIST_LIMIT,
     type_: Annotated[str | None, typer.Option("--type", metavar="TYPE", help="transition, refusal, …")] = None,
     subject: Annotated[str | None, typer.Option("--subject", metavar="KIND/ID", help="About this subject.")] = None,
-    store: StoreUrl = None,
-    data_dir: DataDir = None,
-    url: Url = None,
-    token_file: TokenFile = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
+    *,
+    place: Place,
+    output: Output,
 ) -> None:
     """List a tenant's receipts in order, one a line; with --json as an export has them."""
     from tai_autonomics.cli.reading import summary_of
 
-    output, place = (
-        Output(json=as_json, quiet=quiet),
-        Place(store=store, data_dir=data_dir, url=url, token_file=token_file),
-    )
     parse_ledger(tenant)
 
     async def work() -> None:
         async with ledgers(place) as source:
             async for line in source.receipts(tenant, after=after, limit=limit, type=type_, subject=subject):
-                if as_json:
+                if output.json:
                     output.show_bytes(line)
                 else:
                     output.show(None, summary_of(line))
@@ -66,39 +60,29 @@ def list_receipts(
 
 
 @app.command(epilog=EPILOG)
+@at_place
 def show(
     tenant: Tenant,
     seq: Annotated[str, typer.Option("--seq", metavar="SEQ|head", help="Which receipt; head is the newest.")] = "head",
-    store: StoreUrl = None,
-    data_dir: DataDir = None,
-    url: Url = None,
-    token_file: TokenFile = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
+    *,
+    place: Place,
+    output: Output,
 ) -> None:
     """Show one receipt, with the parts of it that still exist."""
     from tai_autonomics.cli.reading import lines_of
 
-    output, place = (
-        Output(json=as_json, quiet=quiet),
-        Place(store=store, data_dir=data_dir, url=url, token_file=token_file),
-    )
     parse_ledger(tenant)
     if seq != "head" and not (seq.isascii() and seq.isdigit() and 1 <= int(seq) <= SEQ_MAX):
         raise typer.BadParameter(f"--seq {seq!r} is neither a receipt's number nor head")
-
-    async def work() -> bytes:
-        async with ledgers(place) as source:
-            return await source.receipt(tenant, None if seq == "head" else int(seq))
-
-    line = complete(work())
-    if as_json:
+    line = complete(ask(place, lambda source: source.receipt(tenant, None if seq == "head" else int(seq))))
+    if output.json:
         output.show_bytes(line)
     else:
         output.show(None, *lines_of(line))
 
 
 @app.command(epilog=EPILOG)
+@at_place
 def explain(
     tenant: Annotated[
         str, typer.Argument(metavar="TENANT", help=f"Whose ledger; {FLEET} is that of all tenants' budgets.")
@@ -107,12 +91,9 @@ def explain(
     file: Annotated[
         Path | None, typer.Option("--file", "-f", metavar="FILE", help="Read it from this export; - is standard input.")
     ] = None,
-    store: StoreUrl = None,
-    data_dir: DataDir = None,
-    url: Url = None,
-    token_file: TokenFile = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
+    *,
+    place: Place,
+    output: Output,
 ) -> int:
     """
     Say in plain words which gates, rule, window values and limits led to a receipt, from the receipt alone.
@@ -121,19 +102,14 @@ def explain(
     """
     from tai_autonomics.cli import explaining, finding
 
-    output, place = (
-        Output(json=as_json, quiet=quiet),
-        Place(store=store, data_dir=data_dir, url=url, token_file=token_file),
-    )
     parse_ledger(tenant)
-    if file is not None and (store is not None or url is not None):
+    if file is not None and place.is_named:
         raise typer.BadParameter("give --file, or --store or --url, not both")
-
-    async def work() -> bytes:
-        async with ledgers(place) as source:
-            return await source.receipt(tenant, seq)
-
-    explained = explaining.explain(complete(work()) if file is None else finding.line_in(file, tenant, seq))
+    if file is None:
+        line = complete(ask(place, lambda source: source.receipt(tenant, seq)))
+    else:
+        line = finding.line_in(file, tenant, seq)
+    explained = explaining.explain(line)
     output.show(explained, *explaining.lines_of(explained))
     return ExitStatus.YES if explained.complete else ExitStatus.UNCLEAR
 
@@ -290,6 +266,7 @@ def archive(
 
 
 @app.command(epilog=EPILOG)
+@at_place
 def erase(
     tenant: Tenant,
     seq: Seq,
@@ -297,20 +274,13 @@ def erase(
     reason: Annotated[
         str | None, typer.Option("--reason", metavar="TEXT", help="Why; itself an erasable part.")
     ] = None,
-    store: StoreUrl = None,
-    data_dir: DataDir = None,
-    url: Url = None,
-    token_file: TokenFile = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
+    *,
+    place: Place,
+    output: Output,
 ) -> None:
     """Erase a part of a receipt for good; the receipt stays and its chain still verifies."""
     from tai_autonomics.cli import erasing, served
 
-    output, place = (
-        Output(json=as_json, quiet=quiet),
-        Place(store=store, data_dir=data_dir, url=url, token_file=token_file),
-    )
     parse_tenant_id(tenant)
 
     async def work() -> served.Erased:

@@ -40,6 +40,7 @@ class _Receipts(Struct):
 class _Documents(Struct):
     items: list[dict[str, Any]]
     next: str | None
+    unreadable: list[str] = []
 
 
 class Erased(Struct):
@@ -134,16 +135,23 @@ class Served:
         return {name: document[name] for name in GOVERNOR_MEMBERS if name in document}
 
     async def actions(self, tenant: str | None, state: str | None, limit: int) -> AsyncIterator[dict[str, Any]]:
-        """The tenant's, the newest first, or those in flight of every tenant that the token reaches."""
+        """
+        The tenant's, the newest first, or those in flight of every tenant that the token reaches.
+
+        Raises StoreUnavailable at the end where the service could not read some of them.
+        """
         path = "/v1/actions" if tenant is None else f"/v1/tenants/{tenant}/actions"
         query = {"limit": str(min(limit, PAGE))} | ({} if state is None else {"state": state})
         left = limit
-        async with aclosing(self._documents(path, query)) as items:
+        unreadable: list[str] = []
+        async with aclosing(self._documents(path, query, unreadable)) as items:
             async for item in items:
                 yield item
                 left -= 1
                 if not left:
-                    return
+                    break
+        if unreadable:
+            raise StoreUnavailable(f"{self._client.base_url} cannot read {', '.join(unreadable)}: not listed")
 
     async def action(self, tenant: str, action_id: str) -> dict[str, Any]:
         """With everything that happened to it. Raises Unknown."""
@@ -169,10 +177,14 @@ class Served:
     async def _ask(self, path: str, query: dict[str, str], type: type[T]) -> T:
         return await self._send(self._client.build_request("GET", path, params=query), type)
 
-    async def _documents(self, path: str, query: dict[str, str]) -> AsyncGenerator[dict[str, Any], None]:
-        """Every item of a list, page by page; a page may be empty and not be the last."""
+    async def _documents(
+        self, path: str, query: dict[str, str], unreadable: list[str] | None = None
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """Every item of a list, page by page; a page may be empty and not be the last. Fills `unreadable`."""
         while True:
             page = await self._ask(path, query, _Documents)
+            if unreadable is not None:
+                unreadable += page.unreadable
             for item in page.items:
                 yield item
             if page.next is None:

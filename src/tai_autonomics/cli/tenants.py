@@ -4,9 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tai_autonomics.cli.ledgers import Place, ledgers
+from tai_autonomics.cli.ledgers import Place, ask, at_place, ledgers
 from tai_autonomics.cli.loop import complete
-from tai_autonomics.cli.options import AsJson, DataDir, Quiet, StoreUrl, TokenFile, Url
 from tai_autonomics.cli.output import Output
 from tai_autonomics.cli.statuses import EPILOG
 from tai_autonomics.cli.tree import group
@@ -16,19 +15,9 @@ app = group("Tenants.")
 
 
 @app.command("list", epilog=EPILOG)
-def list_tenants(
-    store: StoreUrl = None,
-    data_dir: DataDir = None,
-    url: Url = None,
-    token_file: TokenFile = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
+@at_place
+def list_tenants(*, place: Place, output: Output) -> None:
     """List the tenants that have a ledger, each with its newest receipt."""
-    output, place = (
-        Output(json=as_json, quiet=quiet),
-        Place(store=store, data_dir=data_dir, url=url, token_file=token_file),
-    )
 
     async def work() -> None:
         async with ledgers(place) as source:
@@ -40,27 +29,16 @@ def list_tenants(
 
 
 @app.command(epilog=EPILOG)
+@at_place
 def show(
     tenant: Annotated[str, typer.Argument(metavar="TENANT", help="Which one.")],
-    store: StoreUrl = None,
-    data_dir: DataDir = None,
-    url: Url = None,
-    token_file: TokenFile = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
+    *,
+    place: Place,
+    output: Output,
 ) -> None:
     """Show a tenant's plan, entitlements and quotas as of now."""
-    output, place = (
-        Output(json=as_json, quiet=quiet),
-        Place(store=store, data_dir=data_dir, url=url, token_file=token_file),
-    )
     parse_ledger(tenant)
-
-    async def work() -> dict[str, Any]:
-        async with ledgers(place) as source:
-            return await source.tenant(tenant)
-
-    document = complete(work())
+    document = complete(ask(place, lambda source: source.tenant(tenant)))
     output.show(document, *lines_of(document))
 
 

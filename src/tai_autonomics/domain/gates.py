@@ -6,8 +6,8 @@ What a command must pass, in order: each gate answers Passed or Failed, with the
     5 governor_is_not_refusing   6 action_is_within_budget
 """
 
-from collections.abc import Mapping
-from typing import Final, Literal, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Final, Literal, ParamSpec, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -48,6 +48,20 @@ class Failed(Struct, frozen=True):
     reason: CheckReason
     detail: str
     next_step: str
+
+
+P = ParamSpec("P")
+
+
+class Ask(Protocol):
+    """Asks a gate, and hands on its answer: for whoever wants to know how long gates take, which is not said here."""
+
+    def __call__(self, gate: Callable[P, Passed | Failed], /, *args: P.args, **kwargs: P.kwargs) -> Passed | Failed: ...
+
+
+def plainly(gate: Callable[P, Passed | Failed], /, *args: P.args, **kwargs: P.kwargs) -> Passed | Failed:
+    """Asks, and does nothing else."""
+    return gate(*args, **kwargs)
 
 
 HOLDS_SHOWN_MAX: Final = 4

@@ -7,7 +7,6 @@ from tai_autonomics.errors import Malformed
 
 TenantId = NewType("TenantId", str)
 EntitlementId = NewType("EntitlementId", str)
-CommandId = NewType("CommandId", str)
 PlanName = NewType("PlanName", str)
 QuotaName = NewType("QuotaName", str)
 FeatureName = NewType("FeatureName", str)
@@ -19,7 +18,6 @@ ControlName = NewType("ControlName", str)
 
 IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}", re.ASCII)
 IDENTIFIER_RULE: Final = "1 to 128 of A-Z a-z 0-9 . _ : @ - and starts with a letter or digit"
-COMMAND_ID_BYTES_MAX: Final = 400
 FLEET: Final = TenantId("~fleet")
 """The tenant that stands for all of them: its ledger counts what they do together. No caller's tenant id begins so."""
 
@@ -42,14 +40,6 @@ def parse_entitlement_id(text: str) -> EntitlementId:
 def parse_name(text: str) -> str:
     """The name of a plan, quota, feature, metric, rule or control. Raises Malformed(malformed_request)."""
     return _identifier(text, reason="malformed_request", what="a name")
-
-
-def parse_command_id(text: str) -> CommandId:
-    """1 to 400 bytes of printable UTF-8. Raises Malformed(malformed_request)."""
-    # A lone surrogate is not printable, so what is encoded here can be encoded.
-    if not text or not text.isprintable() or len(text.encode()) > COMMAND_ID_BYTES_MAX:
-        raise Malformed("malformed_request", f"a command id is 1 to {COMMAND_ID_BYTES_MAX} bytes of printable text")
-    return CommandId(text)
 
 
 def _identifier(text: str, *, reason: str, what: str) -> str:

@@ -37,9 +37,6 @@ class Reset(Struct, frozen=True, gc=False):
     quota: QuotaName
 
 
-QuotaCommand = Consume | Release | Reset
-
-
 class QuotaConsumed(Recorded, frozen=True):
     """`used` is after it. `limit` is absent when there is none; the window when it is the lifetime."""
 

@@ -5,7 +5,8 @@ Google's certificates, which verify the tokens of a push subscription: kept fres
     any other --> one fetch for everyone who asks, and not again for a while --> its certificate, or there is none
     none at all, or too old ones, and no answer --> KeysUnavailable
 
-Whoever finds certificates an hour old begins a fetch and waits for none: no request is late for it.
+They are fetched at the start and every hour, and after a failure until Google is back. Where nothing runs between
+requests, whoever finds certificates an hour old begins a fetch and waits for none: no request is late for it.
 """
 
 import asyncio
@@ -23,11 +24,11 @@ from tai_autonomics.identity.keys import KEYS_MAX, RSA_BITS_MIN
 from tai_autonomics.identity.provider import Fetch
 
 REFRESH_SECONDS: Final = 3600.0
-"""A certificate that Google takes away verifies no longer than that, if somebody asks meanwhile."""
+"""A certificate that Google takes away verifies no longer than that."""
 KEEP_SECONDS: Final = 86_400.0
 """Google announces its certificates days before it signs with them, and signs with one for days."""
 FETCH_PAUSE_SECONDS: Final = 10.0
-"""Between two fetches, so that nobody can make us ask Google as often as they like."""
+"""Between two fetches, so that nobody can make us ask Google as often as they like; also after one that failed."""
 
 
 class GoogleCertificates:
@@ -37,7 +38,8 @@ class GoogleCertificates:
         self._fetch, self._clock, self._observer = fetch, clock, observer
         self._known: Mapping[str, str] = {}
         self._fetched_at = self._tried_at = -inf
-        self._is_away = True
+        self._trouble = ""
+        """Why the last fetch failed; empty where it did not, or none has ended yet."""
         self._fetching: asyncio.Task[None] | None = None
 
     async def find(self, kid: str) -> str | None:
@@ -48,12 +50,30 @@ class GoogleCertificates:
                 # Who stops waiting does not end it for the others.
                 await asyncio.shield(self.refresh())
                 certificate = self._fresh(kid)
-            if certificate is None and self._is_away:
+            if certificate is None and self._trouble:
                 # Perhaps Google has it by now: whoever asks may come again. The log says what went wrong.
                 raise KeysUnavailable("Google's certificates cannot be had now")
         elif self._age() >= REFRESH_SECONDS and self._may_fetch():
             self.refresh()
         return certificate
+
+    async def run(self) -> None:
+        """Fetch, and again after each pause, until the task is cancelled."""
+        while True:
+            await asyncio.shield(self.refresh())
+            await asyncio.sleep(FETCH_PAUSE_SECONDS if self._trouble else REFRESH_SECONDS)
+
+    def result(self) -> str:
+        """
+        As a health check has it: "ok", or why no new push can be verified.
+
+        It is "ok" as long as certificates are young enough, or no fetch has failed: then a push waits for one.
+        """
+        age = self._age()
+        if not self._trouble or age <= KEEP_SECONDS:
+            return "ok"
+        kept = "there are none" if age == inf else f"those there are {age:.0f} s old"
+        return f"Google's certificates: {self._trouble}; {kept}"
 
     def refresh(self) -> "asyncio.Task[None]":
         """The fetch that is under way, or a new one."""
@@ -79,9 +99,10 @@ class GoogleCertificates:
         self._tried_at = began = self._clock.monotonic()
         try:
             self._known = certificates_of(await self._fetch())
-            self._fetched_at, self._is_away = began, False
+            self._fetched_at, self._trouble = began, ""
         except Exception as error:  # noqa: BLE001  # whatever it is, nobody may be waiting, and the next may be better
-            self._is_away = True
+            # Whoever asks for /health reads it: of an error that nobody foresaw, no more than its kind.
+            self._trouble = str(error) if isinstance(error, KeysUnavailable) else type(error).__name__
             self._observer.failed("push_keys", error)
         finally:
             self._fetching = None

@@ -109,7 +109,7 @@ class PushTokenVerifier:
         self._check_signature_and_time(token, {header.kid: certificate}, claims, now)
         self._check_subscription(claims)
         left = claims.exp + self._subscription.leeway_seconds - now.timestamp()
-        caller = Caller(claims.email, frozenset({ROLE}), None)
+        caller = Caller(claims.email, frozenset({ROLE}), None, rated=False)
         return _Kept(caller, now, now + timedelta(seconds=min(left, KEPT_SECONDS_MAX)))
 
     def _check_signature_and_time(

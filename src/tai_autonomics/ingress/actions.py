@@ -1,24 +1,21 @@
 """Actions: what is shown of them, and what operators decide of the one in flight: approve, deny, cancel."""
 
-import re
 from collections.abc import Mapping, Sequence
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from msgspec import Struct
 
 from tai_autonomics.application.actions import RESULTS, STAGES, ActionView, State
 from tai_autonomics.domain.governor import ApproveAction, CancelAction, DenyAction
-from tai_autonomics.domain.identifiers import ActionId
+from tai_autonomics.domain.identifiers import IDENTIFIER, ActionId
 from tai_autonomics.errors import Malformed
 from tai_autonomics.ingress import parsing
 from tai_autonomics.ingress.decisions import caller_of, tenant_of
 from tai_autonomics.ingress.exchange import Exchange, Reply, TurnedAway
 from tai_autonomics.ingress.front_door import FrontDoor
 from tai_autonomics.ingress.governing import tell
-from tai_autonomics.ingress.parsing import IDENTIFIER_PATTERN
 from tai_autonomics.ingress.replies import json_reply
 
-_ID: Final = re.compile(IDENTIFIER_PATTERN, re.ASCII)
 S = TypeVar("S", bound=State)
 
 
@@ -27,6 +24,14 @@ class ActionList(Struct, frozen=True):
 
     items: tuple[ActionView, ...]
     next: str | None
+
+
+class InFlightList(Struct, frozen=True):
+    """The same over all tenants; `unreadable` are those of this page whose state cannot be had now, if any."""
+
+    items: tuple[ActionView, ...]
+    next: str | None
+    unreadable: tuple[str, ...]
 
 
 async def listed(exchange: Exchange, door: FrontDoor) -> Reply:
@@ -59,7 +64,7 @@ async def in_flight(exchange: Exchange, door: FrontDoor) -> Reply:
     page = parsing.page_of(query, "actions")
     found = await door.queries.actions_in_flight(caller_of(exchange), page.after, page.limit, _state_of(query, STAGES))
     more = None if found.after is None else parsing.cursor_after("actions", found.after)
-    return json_reply(ActionList(found.items, more))
+    return json_reply(InFlightList(found.items, more, found.unreadable))
 
 
 def _before(page: parsing.Page) -> int | None:
@@ -101,6 +106,6 @@ async def cancel(exchange: Exchange, door: FrontDoor) -> Reply:
 
 def _action_of(exchange: Exchange) -> ActionId:
     text = exchange.parameters["action"]
-    if _ID.fullmatch(text) is None:
+    if IDENTIFIER.fullmatch(text) is None:
         raise Malformed("malformed_request", "this is not the id of an action")
     return ActionId(text)

@@ -1,7 +1,7 @@
 """
 What every request passes, in order, and what every response has.
 
-    request id --> route --> bound on what is in flight --> caller, role --> body's headers --> its room --> reply
+    request id --> route --> bound on what is in flight --> caller, rate, role --> body's headers --> its room --> reply
 
 One plain ASGI application: a request costs no more layers than it has rooms.
 """
@@ -9,6 +9,7 @@ One plain ASGI application: a request costs no more layers than it has rooms.
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
+from math import ceil
 from typing import Any, Final
 
 from tai_autonomics.application.ports import Answered, Span, SpanContext, Tracer, Verifier
@@ -22,13 +23,13 @@ from tai_autonomics.ingress.exchange import (
     Receive,
     Reply,
     Route,
-    TenantRates,
     TurnedAway,
     check_body_headers,
     check_headers,
     request_id_of,
 )
 from tai_autonomics.ingress.front_door import FrontDoor
+from tai_autonomics.ingress.rates import CallerRates, Rates, TenantRates
 from tai_autonomics.ingress.replies import error_reply, is_ours
 from tai_autonomics.ingress.routes import Router, routes
 from tai_autonomics.ingress.trace_context import context_of
@@ -61,12 +62,17 @@ class Entrance:
             "push": door.limits.push_body_bytes_max,
             "none": 0,
         }
+        limits = door.limits
         self._policies = {
-            "tenant": f"q={door.limits.tenant_rate_per_second};w=1",
-            "instance": f'q={door.limits.requests_at_once_max};qu="concurrent-requests"',
+            "caller": f"q={limits.caller_burst};w={ceil(limits.caller_burst / limits.caller_rate_per_second)}",
+            "tenant": f"q={limits.tenant_rate_per_second};w=1",
+            "instance": f'q={limits.requests_at_once_max};qu="concurrent-requests"',
         }
-        self._deadlines = Deadlines(door.limits.request_seconds)
-        self._rates = TenantRates(door.limits.tenant_rate_per_second)
+        self._deadlines = Deadlines(limits.request_seconds)
+        self._rates = Rates(
+            TenantRates(limits.tenant_rate_per_second),
+            CallerRates(per_second=limits.caller_rate_per_second, burst=limits.caller_burst),
+        )
         self._at_once = 0
         self._ids_from = door.entropy.bytes(6).hex()
         self._ids = 0
@@ -145,6 +151,8 @@ class Entrance:
                 exchange.caller = caller = await receive_webhook(exchange, door.webhooks, body_bytes_max=most)
             else:
                 exchange.caller = caller = await verifier.verify(token_of(exchange))
+            if caller.rated:
+                self._rates.callers.admit(caller.subject, exchange.started)
             require_role(caller, roles)
             if door.tracer is not None and not route.never_waits:
                 self._begin_span(door.tracer, exchange, route, context)

@@ -1,6 +1,6 @@
 """Hands a command to the corridor, and brings its decision back to the caller."""
 
-import asyncio
+from asyncio import CancelledError, Task, create_task, gather
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from tai_autonomics.ingress.exchange import Exchange, Reply
 from tai_autonomics.ingress.front_door import FrontDoor
 from tai_autonomics.ingress.parsing import command_id
 from tai_autonomics.ingress.replies import Item, is_ours, item_of, problem_of, reply_of
+from tai_autonomics.ingress.turns import in_turns
 from tai_autonomics.ledger.records import Part
 
 MARGIN_SECONDS: Final = 0.25
@@ -31,7 +32,7 @@ def admit(exchange: Exchange, tenant: str) -> None:
     """The caller must reach the tenant, and the tenant have rate left. Raises Forbidden, Overloaded."""
     require_tenant(caller_of(exchange), tenant)
     exchange.tenant = tenant
-    count_more(exchange, tenant, 1)
+    exchange.rates.tenants.admit(tenant, 1, exchange.started)
 
 
 def tenant_of(exchange: Exchange) -> TenantId:
@@ -49,8 +50,11 @@ def ledger_of(exchange: Exchange) -> TenantId:
 
 
 def count_more(exchange: Exchange, tenant: str, count: int) -> None:
-    """So many items more are asked for a tenant. Raises Overloaded(rate_limited)."""
-    exchange.rates.admit(tenant, count, exchange.started)
+    """So many items more are asked for a tenant, and the caller owes them. Raises Overloaded(rate_limited)."""
+    rates, caller = exchange.rates, caller_of(exchange)
+    rates.tenants.admit(tenant, count, exchange.started)
+    if caller.rated:
+        rates.callers.owe(caller.subject, count, exchange.started)
 
 
 def own_command_id(exchange: Exchange, door: FrontDoor, key: str | None) -> str:
@@ -94,7 +98,7 @@ async def decide(exchange: Exchange, door: FrontDoor, submission: Submission) ->
 async def decide_all(
     exchange: Exchange, door: FrontDoor, submissions: Sequence[Submission]
 ) -> list[Answer | BaseException]:
-    """Every command's receipt or error, in order. All are submitted before any is awaited, so they share an append."""
+    """Every command's receipt or error, in order. None waits for another, so they share few appends."""
     exchange.submitted = True
     return await submit_all(door, submissions, timeout_seconds=seconds_left(exchange, door))
 
@@ -103,8 +107,16 @@ async def submit_all(
     door: FrontDoor, submissions: Sequence[Submission], *, timeout_seconds: float
 ) -> list[Answer | BaseException]:
     """As `decide_all`, for whom no request waits."""
-    waiting = (door.corridor.submit(submission, timeout_seconds=timeout_seconds) for submission in submissions)
-    return await asyncio.gather(*waiting, return_exceptions=True)
+    waiting: list[Task[Answer]] = []
+    try:
+        async for submission in in_turns(submissions):
+            submitted = create_task(door.corridor.submit(submission, timeout_seconds=timeout_seconds))
+            waiting.append(submitted)  # one by one, so that a cancellation reaches each of them
+        return await gather(*waiting, return_exceptions=True)
+    except CancelledError:
+        for task in waiting:
+            task.cancel()
+        raise
 
 
 async def reply_with(exchange: Exchange, door: FrontDoor, answer: Answer) -> Reply:
@@ -118,9 +130,9 @@ async def reply_with(exchange: Exchange, door: FrontDoor, answer: Answer) -> Rep
     return reply
 
 
-def items_with(exchange: Exchange, door: FrontDoor, outcomes: Sequence[Answer | BaseException]) -> list[Item]:
+async def items_with(exchange: Exchange, door: FrontDoor, outcomes: Sequence[Answer | BaseException]) -> list[Item]:
     """Each command's own answer among several; an error of ours is told to the observer."""
-    return [_item(exchange, door, outcome) for outcome in outcomes]
+    return [_item(exchange, door, outcome) async for outcome in in_turns(outcomes)]
 
 
 def _item(exchange: Exchange, door: FrontDoor, outcome: Answer | BaseException) -> Item:

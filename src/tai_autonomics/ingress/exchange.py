@@ -7,7 +7,8 @@ from typing import Any, Final, Literal
 from msgspec import Struct
 
 from tai_autonomics.application.ports import Caller, ReceivedWebhook, Span
-from tai_autonomics.errors import Malformed, Overloaded, TaiError
+from tai_autonomics.errors import Malformed, TaiError
+from tai_autonomics.ingress.rates import Rates
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Pairs = tuple[tuple[bytes, bytes], ...]
@@ -60,26 +61,6 @@ class Reply(Struct, frozen=True, gc=False):
     media: bytes = b"application/json"
 
 
-class TenantRates:
-    """How much each tenant has asked of this instance in the present second."""
-
-    def __init__(self, per_second_max: int) -> None:
-        self._per_second_max = per_second_max
-        self._second = 0
-        self._asked: dict[str, int] = {}
-
-    def admit(self, tenant: str, count: int, monotonic_seconds: float) -> None:
-        """Count `count` commands or questions. Raises Overloaded(rate_limited)."""
-        second = int(monotonic_seconds)
-        if second != self._second:
-            self._second, self._asked = second, {}
-        asked = self._asked.get(tenant, 0) + count
-        # The first of a second is always let in, or a call of many items would never be.
-        if asked > self._per_second_max and asked > count:
-            raise Overloaded("rate_limited", f"one tenant may ask {self._per_second_max} a second of this instance")
-        self._asked[tenant] = asked
-
-
 class Exchange:
     """A request on its way in, and what the log will say of it. Filled as it becomes known."""
 
@@ -110,7 +91,7 @@ class Exchange:
     )
 
     def __init__(
-        self, scope: MutableMapping[str, Any], receive: Receive, *, started: float, deadline: float, rates: TenantRates
+        self, scope: MutableMapping[str, Any], receive: Receive, *, started: float, deadline: float, rates: Rates
     ) -> None:
         pairs = scope["headers"]
         self.headers: dict[bytes, bytes] = dict(pairs)

@@ -43,6 +43,10 @@ class Limits(Struct, frozen=True, kw_only=True):
     requests_at_once_max: int = 1_000
     tenant_rate_per_second: int = 5_000
     """What one tenant may ask of this instance; an item of a list counts as one."""
+    caller_rate_per_second: int = 50_000
+    """The same of one caller, in the long run."""
+    caller_burst: int = 50_000
+    """What a caller that was quiet may ask at once."""
     reply_bytes_max: int = 8 * 1024 * 1024
     """A page of receipts ends early at this size."""
 

@@ -43,13 +43,11 @@ async def tell(exchange: Exchange, door: FrontDoor, command: Told, asked: dict[s
     body = strict_json.decode(_words, raw)
     parts = parsing.parts_of(body, ("reason",), door.limits.metadata_bytes_max)
     strict_json.parse(raw)
-    given = None if body.request_id is UNSET else parsing.request_id(body.request_id, "/request_id")
-    key = parsing.one_key(parsing.idempotency_key(exchange.headers), given)
     submission = submission_of(
         exchange,
         tenant=tenant,
         command=command,
-        id=own_command_id(exchange, door, key),
+        id=own_command_id(exchange, door, parsing.key_of(exchange.headers, body.request_id)),
         source="api",
         asked=asked,
         parts=parts,

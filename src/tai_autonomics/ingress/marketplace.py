@@ -99,7 +99,7 @@ def command_of(raw: bytes, *, metadata_bytes_max: int) -> Parsed:
     if form is None:
         raise Malformed("unknown_action", f"an action is one of {', '.join(FORMS)}", pointer="/action")
     command = form.command(entitlement_id=entitlement, **_members_of(body, action, form))
-    key = None if body.request_id is UNSET else parsing.request_id(body.request_id, "/request_id")
+    key = parsing.key_in(body.request_id)
     return Parsed(tenant, action, command, key, parsing.parts_of(body, PARTS, metadata_bytes_max))
 
 

@@ -23,12 +23,12 @@ WITH_TOKEN: Final = (
     "token_expired",
     "signature_invalid",
     "role_forbidden",
+    "rate_limited",
     "keys_unavailable",
 )
 WITH_TENANT: Final = (
     "invalid_tenant_id",
     "tenant_forbidden",
-    "rate_limited",
     "ledger_newer_than_code",
     "clock_untrusted",
 )

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from tai_autonomics.domain.identifiers import IDENTIFIER
 from tai_autonomics.domain.moments import Moment, moment_of
 from tai_autonomics.domain.plans import COUNT_MAX
 from tai_autonomics.errors import Malformed
@@ -18,7 +19,7 @@ from tai_autonomics.ingress.exchange import TurnedAway
 T = TypeVar("T")
 
 # How the types that parse are described in OpenAPI. The patterns are checked below, where a reason can be named.
-IDENTIFIER_PATTERN: Final = "^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$"
+IDENTIFIER_PATTERN: Final = f"^{IDENTIFIER.pattern}$"
 IdText = Annotated[str, Meta(extra_json_schema={"pattern": IDENTIFIER_PATTERN})]
 TimeText = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 KeyText = Annotated[str, Meta(extra_json_schema={"pattern": "^[!-~]{1,255}$"})]
@@ -96,6 +97,16 @@ def idempotency_key(headers: Mapping[bytes, bytes]) -> str | None:
     if _KEY.fullmatch(text) is None:
         raise Malformed("malformed_request", "an Idempotency-Key is 1 to 255 visible ASCII characters, or quoted")
     return text
+
+
+def key_in(member: str | UnsetType) -> str | None:
+    """The key that a body's request_id gives, if it has one. Raises Malformed."""
+    return None if member is UNSET else request_id(member, "/request_id")
+
+
+def key_of(headers: Mapping[bytes, bytes], member: str | UnsetType) -> str | None:
+    """The key that header or request_id gives. Raises Malformed when they differ."""
+    return one_key(idempotency_key(headers), key_in(member))
 
 
 def one_key(header: str | None, member: str | None) -> str | None:

@@ -14,6 +14,7 @@ import re
 from base64 import b64decode
 from collections import OrderedDict
 from collections.abc import Sequence
+from datetime import datetime
 from hashlib import sha256
 from typing import Annotated, Final
 
@@ -22,7 +23,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from tai_autonomics.application.corridor import Answer
 from tai_autonomics.domain.moments import moment_of
-from tai_autonomics.errors import IdempotencyKeyReused, Malformed, StoreUnavailable
+from tai_autonomics.errors import Forbidden, IdempotencyKeyReused, Malformed, StoreUnavailable
 from tai_autonomics.ingress import parsing, strict_json
 from tai_autonomics.ingress.decisions import caller_of, count_more, items_with, seconds_left, tell_of
 from tai_autonomics.ingress.delivering import (
@@ -39,6 +40,7 @@ from tai_autonomics.ingress.front_door import FrontDoor
 from tai_autonomics.ingress.redriving import redrive_at
 from tai_autonomics.ingress.replies import Item, is_ours, json_reply, problem_of
 from tai_autonomics.ingress.signals import signal_items
+from tai_autonomics.ingress.turns import in_turns
 from tai_autonomics.ledger.records import Quarantined
 
 ENVELOPE_BYTES_MAX: Final = 256 * 1024
@@ -57,6 +59,8 @@ class PushMessage(Struct, frozen=True):
     data: Raw | UnsetType = UNSET
     messageId: PushId | UnsetType = UNSET  # noqa: N815
     message_id: PushId | UnsetType = UNSET
+    publishTime: str | UnsetType = UNSET  # noqa: N815
+    publish_time: str | UnsetType = UNSET
 
 
 class PushEnvelope(Struct, frozen=True):
@@ -89,10 +93,16 @@ class Pushed(Struct, frozen=True):
     message_id: str
     attempt: int | None
     data: bytes
+    published: datetime | None = None
+    """When Pub/Sub took it in, where the envelope says so."""
 
     @property
     def id(self) -> str:
         return parsing.command_id("pubsub", self.subscription, self.message_id)
+
+    def age_seconds(self, now: datetime) -> float | None:
+        """Since it was published, at least 0: the clocks are two."""
+        return None if self.published is None else max((now - self.published).total_seconds(), 0.0)
 
 
 _envelopes: Final = msgspec.json.Decoder(PushEnvelope)
@@ -124,7 +134,22 @@ class Push:
 
     async def serve(self, exchange: Exchange, door: FrontDoor) -> Reply:
         """Acknowledges with 200 whatever redelivery cannot help."""
-        pushed = pushed_of(await exchange.body(door.limits.push_body_bytes_max))
+        outcome, age_seconds = "redelivery_wanted", None
+        try:
+            pushed = pushed_of(await exchange.body(door.limits.push_body_bytes_max))
+            reply = await self._serve(exchange, door, pushed)
+            if reply.quarantined is not UNSET:
+                outcome = "quarantined"
+            else:
+                outcome, age_seconds = "decided", pushed.age_seconds(door.clock.now())
+        except (Malformed, TurnedAway, Forbidden):
+            outcome = "refused"
+            raise
+        finally:
+            door.observer.pushed(outcome, age_seconds)
+        return json_reply(reply)
+
+    async def _serve(self, exchange: Exchange, door: FrontDoor, pushed: Pushed) -> PushReply:
         try:
             reply = await _deliver(exchange, door, pushed)
         except Exception as error:
@@ -140,12 +165,12 @@ class Push:
         return (self._own_errors.count(pushed.id) if attempt is None else attempt) <= OWN_ERRORS_MAX
 
 
-async def _deliver(exchange: Exchange, door: FrontDoor, pushed: Pushed) -> Reply:
+async def _deliver(exchange: Exchange, door: FrontDoor, pushed: Pushed) -> PushReply:
     try:
         payload = payload_of(pushed.data)
         caller = caller_of(exchange)
         delivery = Delivery(pushed.subscription, pushed.message_id, caller, exchange.trace, payload, exchange.span)
-        understood = understand(delivery, door.limits)
+        understood = await understand(delivery, door.limits)
     except (Malformed, TurnedAway) as error:
         return await _quarantined(exchange, door, pushed, error.reason, curable=False)
     exchange.submitted = True
@@ -157,22 +182,23 @@ async def _deliver(exchange: Exchange, door: FrontDoor, pushed: Pushed) -> Reply
     )
     cause = undecided(understood, outcomes)
     tell_refused(door, understood, outcomes)
-    items = _items(exchange, door, understood, outcomes)
+    items = await _items(exchange, door, understood, outcomes)
     if cause is not None:
         reason = problem_of(cause, exchange.id).reason
         return await _quarantined(exchange, door, pushed, reason, curable=True, items=items)
     if any(isinstance(outcome, IdempotencyKeyReused) for outcome in outcomes):
         # Nobody reads the answer to a push: the log is where its sender finds the mistake.
         exchange.reason = "idempotency_key_reused"
-    return json_reply(PushReply(items=items))
+    return PushReply(items=items)
 
 
-def _items(
+async def _items(
     exchange: Exchange, door: FrontDoor, commands: Sequence[Understood], outcomes: Sequence[Outcome]
 ) -> list[Item]:
     """Each item's own answer, in the payload's order."""
     found: dict[int, Item] = {}
-    for each, outcome, item in zip(commands, outcomes, items_with(exchange, door, outcomes), strict=True):
+    items = await items_with(exchange, door, outcomes)
+    async for each, outcome, item in in_turns(zip(commands, outcomes, items, strict=True)):
         count = len(each.items)
         if each.is_signals and isinstance(outcome, Answer):
             found.update(zip(each.items, signal_items(outcome, count, door.clock), strict=True))
@@ -200,13 +226,29 @@ def pushed_of(raw: bytes) -> Pushed:
     message_id = _id_of(_either(envelope.message.messageId, envelope.message.message_id), "/message/messageId")
     subscription = _id_of(envelope.subscription, "/subscription")
     attempt = None if envelope.deliveryAttempt is UNSET else envelope.deliveryAttempt
-    pushed = Pushed(subscription, message_id, attempt, data)
+    published = _published(_given(envelope.message.publishTime, envelope.message.publish_time))
+    pushed = Pushed(subscription, message_id, attempt, data, published)
     try:
         # Whether its longest command id can be written is settled here, before anything is decided.
         parsing.command_id("pubsub", subscription, f"{message_id}/{LONGEST_INDEX}")
     except Malformed as error:
         raise Malformed("malformed_envelope", error.detail, pointer="/subscription") from error
     return pushed
+
+
+def _given(camel: str | UnsetType, snake: str | UnsetType) -> str:
+    """One of both names' values, or ""."""
+    text = camel if camel is not UNSET else snake
+    return "" if text is UNSET else text
+
+
+def _published(text: str) -> datetime | None:
+    """RFC 3339 (PubsubMessage.publishTime); what is no such time delays no message."""
+    try:
+        published = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return None if published.utcoffset() is None else published
 
 
 def _either(camel: str | UnsetType, snake: str | UnsetType) -> str:
@@ -242,7 +284,7 @@ async def _quarantined(
     *,
     curable: bool,
     items: "list[Item] | UnsetType" = UNSET,
-) -> Reply:
+) -> PushReply:
     """
     Acknowledge the message: it is kept, durably. Raises StoreUnavailable when there is no room.
 
@@ -270,4 +312,4 @@ async def _quarantined(
     )
     if not await door.quarantine(message):
         raise StoreUnavailable("the quarantine is full")
-    return json_reply(PushReply(items=items, quarantined=QuarantineShown(pushed.id, reason, digest)))
+    return PushReply(items=items, quarantined=QuarantineShown(pushed.id, reason, digest))

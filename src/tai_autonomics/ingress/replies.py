@@ -38,7 +38,7 @@ THROTTLE: Final = "throttle"
 QUOTA_EXCEEDED_TYPE: Final = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 RETRY_SECONDS: Final = 1
 POLICY_NAMES: Final[Mapping[str, str]] = MappingProxyType({"rate_limited": "tenant", "overloaded": "instance"})
-"""Which of this instance's own policies a 429 without a receipt violates."""
+"""Which of this instance's own policies a 429 without a receipt violates, where the error names none."""
 
 
 class Kind(Struct, frozen=True):
@@ -90,7 +90,9 @@ REASONS: Final[Mapping[str, Kind]] = MappingProxyType(
         "idempotency_key_reused": Kind(422, "The key belongs to another request", "Use a new key for new content."),
         "quota_exceeded": Kind(429, "The quota is used up", "Wait for the window to end or change the plan.", True),
         "action_budget_exhausted": Kind(429, "The action budget is used up", "Wait for its window to end.", True),
-        "rate_limited": Kind(429, "Too many requests of this tenant", "Slow down and repeat with the same key.", True),
+        "rate_limited": Kind(
+            429, "Too many requests of this tenant or caller", "Slow down and repeat with the same key.", True
+        ),
         "overloaded": Kind(429, "The instance is at capacity", "Repeat with the same key.", True),
         "headers_too_large": Kind(431, "The header is too large", "Send fewer or shorter header fields."),
         "internal": Kind(500, "Our fault", "Report the request id."),
@@ -244,7 +246,7 @@ def problem_of(error: BaseException, request_id: str) -> Problem:
         case Unauthenticated(reason=reason, detail=detail):
             return _problem(reason, detail, request_id)
         case Overloaded(reason=reason, detail=detail):
-            return _problem(reason, detail, request_id, violated=(POLICY_NAMES[reason],))
+            return _problem(reason, detail, request_id, violated=(_policy_violated(error),))
         case IdempotencyKeyReused():
             return _problem("idempotency_key_reused", str(error), request_id)
         case Unknown():
@@ -257,7 +259,7 @@ def problem_of(error: BaseException, request_id: str) -> Problem:
 
 
 def error_reply(error: BaseException, request_id: str, policies: Mapping[str, str]) -> tuple[Reply, str]:
-    """The response to an error, and its reason. `policies`: each of POLICY_NAMES, as RateLimit-Policy writes it."""
+    """The response to an error, and its reason. `policies`: each of ours by name, as RateLimit-Policy writes it."""
     problem = problem_of(error, request_id)
     headers: Pairs = ()
     match error:
@@ -266,12 +268,16 @@ def error_reply(error: BaseException, request_id: str, policies: Mapping[str, st
         case Unauthenticated(reason=reason):
             headers = (_challenge(reason),)
         case Overloaded(retry_after_seconds=seconds):
-            headers = _overload_headers(POLICY_NAMES[error.reason], seconds, policies)
+            headers = _overload_headers(_policy_violated(error), seconds, policies)
         case Unavailable():
             headers = (_retry_after(RETRY_SECONDS),)
         case _:
             pass
     return Reply(problem.status, _encode(problem), headers, PROBLEM), problem.reason
+
+
+def _policy_violated(error: Overloaded) -> str:
+    return error.policy or POLICY_NAMES[error.reason]
 
 
 def is_ours(error: BaseException) -> bool:

@@ -116,7 +116,7 @@ def pushed_signal(raw: bytes) -> Pushed:
     """A message's signal; whether its JSON is strict is for the caller to ask. Raises Malformed."""
     body = strict_json.decode(_pushed, raw)
     tenant = parsing.at("/tenant_id", parse_tenant_id, body.tenant_id)
-    key = None if body.request_id is UNSET else parsing.request_id(body.request_id, "/request_id")
+    key = parsing.key_in(body.request_id)
     return Pushed(tenant, signal_of(body, ""), key)
 
 
@@ -203,7 +203,7 @@ def _asked(raw: bytes, items_max: int) -> tuple[tuple[governor.Signal, ...], str
     """The signals and the body's own key. Raises Malformed."""
     if strict_json.decode(_peek, raw).signals is UNSET:
         one = strict_json.decode(_bare, raw)
-        return (signal_of(one, ""),), _key_of(one.request_id)
+        return (signal_of(one, ""),), parsing.key_in(one.request_id)
     several = strict_json.decode(_lists, raw)
     if not 1 <= len(several.signals) <= items_max:
         raise Malformed("malformed_request", f"1 to {items_max} signals", pointer="/signals")
@@ -213,8 +213,4 @@ def _asked(raw: bytes, items_max: int) -> tuple[tuple[governor.Signal, ...], str
         # One key can only be one receipt's, so the caller splits, and knows which part an answer is for.
         detail = f"one receipt holds {len(commands[0])} of these {len(signals)} signals: send the rest after them"
         raise Malformed("malformed_request", detail, pointer=f"/signals/{len(commands[0])}")
-    return signals, _key_of(several.request_id)
-
-
-def _key_of(given: str | UnsetType) -> str | None:
-    return None if given is UNSET else parsing.request_id(given, "/request_id")
+    return signals, parsing.key_in(several.request_id)

@@ -362,7 +362,8 @@ async def _several(exchange: Exchange, door: FrontDoor, name: str, raw: bytes, h
         )
         for index, item in enumerate(items)
     ]
-    return json_reply(DecidedList(items_with(exchange, door, await decide_all(exchange, door, submissions))))
+    outcomes = await decide_all(exchange, door, submissions)
+    return json_reply(DecidedList(await items_with(exchange, door, outcomes)))
 
 
 def _usage_of(
@@ -444,7 +445,7 @@ async def reset(exchange: Exchange, door: FrontDoor) -> Reply:
         exchange,
         tenant=name,
         command=Reset(quota),
-        id=own_command_id(exchange, door, _key_of(exchange, body)),
+        id=own_command_id(exchange, door, parsing.key_of(exchange.headers, body.request_id)),
         source="api",
         asked={"operation": "reset", "quota": quota},
         parts=parts,
@@ -464,7 +465,7 @@ async def erase(exchange: Exchange, door: FrontDoor) -> Reply:
         exchange,
         tenant=name,
         command=Erase(body.seq, body.part),
-        id=own_command_id(exchange, door, _key_of(exchange, body)),
+        id=own_command_id(exchange, door, parsing.key_of(exchange.headers, body.request_id)),
         source="api",
         asked={"operation": "erase", "seq": body.seq, "part": body.part},
         parts=parts,
@@ -486,8 +487,3 @@ async def _require_committed(door: FrontDoor, name: str, body: ErasureAsked) -> 
     if body.part not in found.parts:
         raise TurnedAway("not_found", f"receipt {body.seq} commits to no such part")
     return found
-
-
-def _key_of(exchange: Exchange, body: QuotaResetAsked | ErasureAsked) -> str | None:
-    given = None if body.request_id is UNSET else parsing.request_id(body.request_id, "/request_id")
-    return parsing.one_key(parsing.idempotency_key(exchange.headers), given)

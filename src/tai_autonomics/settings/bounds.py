@@ -40,6 +40,24 @@ class Bounds(Places, frozen=True, kw_only=True):
             "What one tenant may ask of one instance; beyond it 429 `rate_limited`.",
         ),
     ]
+    caller_rate_per_second: Annotated[
+        int,
+        Setting(
+            "TAI_CALLER_RATE_PER_SECOND",
+            whole(1, 1_000_000, "requests a second"),
+            "50000",
+            "What one caller may ask of one instance, of all tenants together; beyond it 429 `rate_limited`.",
+        ),
+    ]
+    caller_burst: Annotated[
+        int,
+        Setting(
+            "TAI_CALLER_BURST",
+            whole(1, 10_000_000, "requests"),
+            "50000",
+            "What a caller that was quiet may ask at once, before that rate holds it.",
+        ),
+    ]
     new_ledgers_per_minute_max: Annotated[
         int,
         Setting(

@@ -21,10 +21,13 @@ from structlog.dev import ConsoleRenderer, plain_traceback
 from structlog.typing import FilteringBoundLogger
 
 from tai_autonomics.application.ports import Answered, Clock
+from tai_autonomics.ledger.records import Receipt
 from tai_autonomics.telemetry.lines import LineWriter
 
 TRACEBACK_CHARACTERS_MAX: Final = 16_384
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+WANTED: Final = frozenset({"succeeded", "cancelled", "lapsed"})
+"""Ends of an action that nobody needs to look at."""
 _JSON: Final = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
 
 _Event = MutableMapping[str, Any]
@@ -131,6 +134,18 @@ class Logs:
             bool(request.span),
         )
         self._writer.put(_request_line(line))
+
+    def settled(self, type: str, result: str, receipt: Receipt) -> None:
+        """The line of an action's end: one that did not end as somebody wanted it warns."""
+        self.log.log(
+            LEVELS["info" if result in WANTED else "warning"],
+            "an action was settled",
+            type=type,
+            result=result,
+            tenant=receipt.tenant,
+            command_id=receipt.command_id,
+            receipt=receipt.hash,
+        )
 
     def take_over_stdlib(self) -> None:
         """Lets what libraries log (uvicorn, asyncio, warnings) pass here; uvicorn's own request lines are left out."""

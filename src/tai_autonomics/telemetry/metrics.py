@@ -3,10 +3,10 @@ Metrics of one process, as Prometheus reads them: `tai_` first, units in names, 
 """
 
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.openmetrics import exposition as openmetrics
@@ -14,11 +14,18 @@ from prometheus_client.registry import Collector
 
 from tai_autonomics import __version__
 from tai_autonomics.application.ports import Answered
-from tai_autonomics.telemetry.tallies import RequestTallies, Tally
+from tai_autonomics.application.surveying import Surveyed
+from tai_autonomics.telemetry.tallies import Level, RequestTallies, Tally, Timing
 
 STORE_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 10)
 ATTEMPT_SECONDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+PUSH_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+GATE_SECONDS: Final = (1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 1e-4, 1e-3, 1e-2)
 BATCH: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+COMMAND_OUTCOMES_MAX: Final = 96
+"""Label sets of the commands: there are 41, most of which end in at most three ways."""
+TASKS_MAX: Final = 56
+"""The door's routes, and some twenty tasks in the background."""
 OPENMETRICS_TYPE: Final = "application/openmetrics-text"
 
 
@@ -34,8 +41,8 @@ class Metrics:
         def counter(name: str, doc: str, *labels: str) -> Tally:
             return Tally(name, doc, labels, registry)
 
-        def histogram(name: str, doc: str, buckets: tuple[float, ...]) -> Histogram:
-            return Histogram(name, doc, registry=registry, buckets=buckets)
+        def histogram(name: str, doc: str, limits: tuple[float, ...]) -> Timing:
+            return Timing(name, doc, None, limits, registry)
 
         Gauge(
             "tai_build_info", "What is running; always 1.", ("version", "python", "environment"), registry=registry
@@ -44,8 +51,12 @@ class Metrics:
         self._problems = counter(
             "tai_http_problems_total", "Requests answered with a problem, by its reason.", "reason"
         )
-        self._commands = counter(
-            "tai_commands_total", "Commands decided and durable, or replayed.", "command", "outcome"
+        self._commands = Tally(
+            "tai_commands_total",
+            "Commands decided and durable, or replayed.",
+            ("command", "outcome"),
+            registry,
+            COMMAND_OUTCOMES_MAX,
         )
         self._refusals = counter("tai_refusals_total", "Decisions against a command, by reason.", "reason")
         self._receipts = counter("tai_receipts_total", "Receipts sealed and durable.", "type")
@@ -61,6 +72,13 @@ class Metrics:
         self._conflicts = counter("tai_conflicts_total", "Appends whose place another instance had taken.")
         self._duplicates = counter("tai_duplicates_total", "Commands whose id the store already held.")
         self._went_back = counter("tai_ledgers_went_back_total", "Store heads behind what was seen durable.")
+        self._gate_seconds = Timing(
+            "tai_gate_duration_seconds",
+            "One gate of a decision, until it has answered; timed in one decision of 16.",
+            "gate",
+            GATE_SECONDS,
+            registry,
+        )
         self._signals_refused = counter(
             "tai_signals_refused_total", "Signals that were refused and are gone, one by one, by reason.", "reason"
         )
@@ -70,10 +88,21 @@ class Metrics:
         self._attempt_seconds = histogram(
             "tai_action_attempt_duration_seconds", "One attempt of an action.", ATTEMPT_SECONDS
         )
+        self._actions = counter("tai_actions_total", "Actions settled, by how they ended.", "type", "outcome")
+        self._pushes = counter(
+            "tai_push_messages_total",
+            "Deliveries of push messages: decided, quarantined, refused, or wanted again.",
+            "outcome",
+        )
+        self._push_seconds = histogram(
+            "tai_push_message_age_seconds", "From the publishing of a message until it was decided.", PUSH_SECONDS
+        )
         self._store_errors = counter("tai_store_errors_total", "Store calls that failed.", "verb")
-        self._failures = counter("tai_background_failures_total", "Errors of tasks that nobody waits for.", "task")
+        self._failures = Tally(
+            "tai_background_failures_total", "Errors of tasks that nobody waits for.", ("task",), registry, TASKS_MAX
+        )
         self._observing_failures = counter("tai_telemetry_failures_total", "Events that could not be told.")
-        self._check_up = Gauge("tai_check_up", "1 while a health check passes.", ("check",), registry=registry)
+        self._check_up = Level("tai_check_up", "1 while a health check passes, else 0.", "check", registry)
 
     def watch(
         self,
@@ -81,13 +110,17 @@ class Metrics:
         lanes: Callable[[], int],
         waiting: Callable[[], int],
         actions: Callable[[], tuple[int, int]],
+        queue: Callable[[], tuple[int, float]],
+        survey: Callable[[], Surveyed],
+        check_ages: Callable[[], Mapping[str, float]],
         log_lines_dropped: Callable[[], int],
     ) -> None:
         """
         Reads these at every scrape: the lanes in memory, the commands that wait in them, the actions in hand and those
-        of them that reach out, the log lines lost.
+        of them that reach out, how many are due and wait and the seconds that the oldest has, what the last survey
+        found, the seconds since each health check ended, the log lines lost.
         """
-        self._registry.register(_Watched(lanes, waiting, actions, log_lines_dropped))
+        self._registry.register(_Watched(lanes, waiting, actions, queue, survey, check_ages, log_lines_dropped))
 
     def watch_spans(self, *, exported: Callable[[], int], dropped: Callable[[], int]) -> None:
         """Reads these at every scrape: the spans that a receiver took, and those that were lost."""
@@ -111,9 +144,9 @@ class Metrics:
             self._refusals.add(reason)
 
     def appended(self, receipts: int, tenants: int, seconds: float) -> None:
-        self._append_receipts.observe(receipts)
-        self._append_tenants.observe(tenants)
-        self._append_seconds.observe(seconds)
+        self._append_receipts.add(receipts)
+        self._append_tenants.add(tenants)
+        self._append_seconds.add(seconds)
 
     def sealed(self, type: str) -> None:
         self._receipts.add(type)
@@ -128,21 +161,32 @@ class Metrics:
         self._store_errors.add(verb)
 
     def probed(self, check: str, *, ok: bool) -> None:
-        self._check_up.labels(check).set(ok)
+        self._check_up.put(check, ok)
 
     def loaded(self, receipts: int, seconds: float) -> None:
         self._load_receipts.add(count=receipts)
-        self._load_seconds.observe(seconds)
+        self._load_seconds.add(seconds)
 
     def went_back(self) -> None:
         self._went_back.add()
+
+    def gate_asked(self, gate: str, seconds: float) -> None:
+        self._gate_seconds.add(seconds, gate)
 
     def signals_refused(self, reason: str, count: int) -> None:
         self._signals_refused.add(reason, count=count)
 
     def attempted(self, type: str, outcome: str, seconds: float) -> None:
         self._attempts.add(type, outcome)
-        self._attempt_seconds.observe(seconds)
+        self._attempt_seconds.add(seconds)
+
+    def settled(self, type: str, result: str) -> None:
+        self._actions.add(type, result)
+
+    def pushed(self, outcome: str, age_seconds: float | None) -> None:
+        self._pushes.add(outcome)
+        if age_seconds is not None:
+            self._push_seconds.add(age_seconds)
 
     def failed(self, what: str) -> None:
         self._failures.add(what)
@@ -159,11 +203,17 @@ class _Watched(Collector):
         lanes: Callable[[], int],
         waiting: Callable[[], int],
         actions: Callable[[], tuple[int, int]],
+        queue: Callable[[], tuple[int, float]],
+        survey: Callable[[], Surveyed],
+        check_ages: Callable[[], Mapping[str, float]],
         log_lines_dropped: Callable[[], int],
     ) -> None:
         self._lanes = lanes
         self._waiting = waiting
         self._actions = actions
+        self._queue = queue
+        self._survey = survey
+        self._check_ages = check_ages
         self._log_lines_dropped = log_lines_dropped
 
     def collect(self) -> Iterator[Metric]:
@@ -172,6 +222,22 @@ class _Watched(Collector):
         in_hand, attempting = self._actions()
         yield GaugeMetricFamily("tai_actions_in_hand", "Actions that this process works on.", value=in_hand)
         yield GaugeMetricFamily("tai_actions_attempting", "Attempts that reach out now.", value=attempting)
+        due, oldest = self._queue()
+        yield GaugeMetricFamily(
+            "tai_actions_waiting", "Actions that are due and wait for their attempt, as this process sees.", value=due
+        )
+        yield GaugeMetricFamily(
+            "tai_actions_oldest_due_seconds",
+            "For how long the one that waits longest has been due; 0 without any.",
+            value=oldest,
+        )
+        yield from _surveyed(self._survey())
+        ages = GaugeMetricFamily(
+            "tai_check_age_seconds", "Since a health check last ended, with whatever result.", labels=("check",)
+        )
+        for check, seconds in self._check_ages().items():
+            ages.add_metric((check,), seconds)
+        yield ages
         dropped = self._log_lines_dropped()
         yield CounterMetricFamily("tai_log_lines_dropped", "Log lines lost over the bound.", value=dropped)
 
@@ -184,7 +250,29 @@ class _WatchedSpans(Collector):
 
     def collect(self) -> Iterator[Metric]:
         exported, dropped = self._exported(), self._dropped()
-        yield CounterMetricFamily("tai_spans_exported", "Spans that their receiver took.", value=exported)
         yield CounterMetricFamily(
-            "tai_spans_dropped", "Spans lost: the queue was full, or their receiver did not take them.", value=dropped
+            "tai_spans_exported", "Spans that their receiver took; only where traces go somewhere.", value=exported
         )
+        yield CounterMetricFamily(
+            "tai_spans_dropped", "Spans lost, as the queue was full or their receiver did not take them.", value=dropped
+        )
+
+
+def _surveyed(found: Surveyed) -> Iterator[Metric]:
+    left = GaugeMetricFamily(
+        "tai_action_budget_left",
+        "Actions that the fleet's budget has left in its window, where a type has one; seen every 15 s.",
+        labels=("type",),
+    )
+    for action, count in found.budget_left.items():
+        left.add_metric((action,), count)
+    yield left
+    yield GaugeMetricFamily(
+        "tai_quotas_nearly_used",
+        "Tenants in memory of which a quota is used to its last threshold below 100 % (80 % without one); every 15 s.",
+        value=found.quotas_nearly_used,
+    )
+    held = GaugeMetricFamily("tai_quarantined_messages", "Messages in quarantine; counted once a minute.")
+    if found.quarantined is not None:
+        held.add_metric((), found.quarantined)
+    yield held

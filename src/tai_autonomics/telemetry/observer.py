@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Concatenate, Final, ParamSpec
 
 from tai_autonomics.application.ports import Answered, Clock
+from tai_autonomics.ledger.records import Receipt
 from tai_autonomics.telemetry.logs import Logs
 from tai_autonomics.telemetry.metrics import Metrics
 
@@ -37,7 +38,7 @@ class Telemetry:
         self._clock = clock
         self._said: dict[str, float] = {}
         self._unsaid: dict[str, int] = {}
-        self._checks: dict[str, bool] = {}
+        self._checks: dict[str, str] = {}
 
     def answered(self, request: Answered) -> None:
         # Not decorated: a call through *args and **kwargs is a seventh of what this costs.
@@ -75,11 +76,14 @@ class Telemetry:
             self.logs.log.warning("the store failed", verb=verb, unsaid=unsaid)
 
     @_never_raises
-    def probed(self, check: str, ok: bool) -> None:
-        self.metrics.probed(check, ok=ok)
-        if self._checks.get(check, True) != ok:
-            self.logs.log.warning("a health check passes again" if ok else "a health check fails", check=check)
-        self._checks[check] = ok
+    def probed(self, check: str, trouble: str) -> None:
+        self.metrics.probed(check, ok=not trouble)
+        before = self._checks.get(check, "")
+        if trouble and not before:
+            self.logs.log.warning("a health check fails", check=check, trouble=trouble)
+        elif before and not trouble:
+            self.logs.log.warning("a health check passes again", check=check)
+        self._checks[check] = trouble
 
     @_never_raises
     def loaded(self, receipts: int, seconds: float) -> None:
@@ -94,12 +98,25 @@ class Telemetry:
             self.logs.log.error(message, tenant=tenant, unsaid=unsaid)
 
     @_never_raises
+    def gate_asked(self, gate: str, seconds: float) -> None:
+        self.metrics.gate_asked(gate, seconds)
+
+    @_never_raises
     def signals_refused(self, reason: str, count: int) -> None:
         self.metrics.signals_refused(reason, count)
 
     @_never_raises
     def attempted(self, type: str, outcome: str, seconds: float) -> None:
         self.metrics.attempted(type, outcome, seconds)
+
+    @_never_raises
+    def settled(self, type: str, result: str, receipt: Receipt) -> None:
+        self.metrics.settled(type, result)
+        self.logs.settled(type, result, receipt)
+
+    @_never_raises
+    def pushed(self, outcome: str, age_seconds: float | None) -> None:
+        self.metrics.pushed(outcome, age_seconds)
 
     @_never_raises
     def failed(self, what: str, error: BaseException) -> None:

@@ -119,7 +119,7 @@ async def house(
             observer=telling,
             age_seconds_max=settings.state_age_seconds_max,
         )
-        queries = Queries(store, freshness, clock=sealing_clock, plans=in_force, throttles=throttles)
+        queries = Queries(store, freshness, clock=sealing_clock, plans=in_force, throttles=throttles, observer=telling)
         try:
             yield House(store, corridor, freshness, queries, in_force, clock, sealing_clock, entropy, telling)
         finally:

@@ -1,7 +1,8 @@
 """Those who send without a token of ours: Google's push subscription, and sources of signed webhooks."""
 
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
 from typing import Final
 
 from tai_autonomics.application.ports import Clock, Observer, Verifier, WebhookVerifier
@@ -17,6 +18,8 @@ class Senders:
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self.webhooks = _webhooks(settings, clock)
+        self.published_keys: Mapping[str, Callable[[], str]] = {}
+        """The health checks of keys that others publish."""
         self._push: Callable[[Verifier], Verifier] | None = None
         self._opened = AsyncExitStack()
 
@@ -33,10 +36,8 @@ class Senders:
         self, settings: Settings, audience: str, service_account: str, clock: Clock, observer: Observer
     ) -> None:
         # Imported only where it is named: the library takes a fifth of a second, the client a tenth.
-        try:
+        with _library():
             from tai_autonomics.identity.push_tokens import PushTokenVerifier, Subscription
-        except ModuleNotFoundError as error:
-            raise InvalidSetting(NO_LIBRARY.format(why=error)) from error
         from tai_autonomics.identity.fetching import fetching
         from tai_autonomics.identity.push_keys import GoogleCertificates
 
@@ -46,7 +47,9 @@ class Senders:
         fetch = await self._opened.enter_async_context(fetching(settings.pubsub_push_certs_url))
         certificates = GoogleCertificates(fetch, clock, observer)
         self._opened.push_async_callback(certificates.aclose)
-        certificates.refresh()
+        refreshing = asyncio.get_running_loop().create_task(certificates.run(), name="push_keys")
+        self._opened.push_async_callback(_end, refreshing)
+        self.published_keys = {"push_keys": certificates.result}
         self._push = lambda own: PushTokenVerifier(own, certificates.find, subscription, clock)
 
     def pushing(self, own: Verifier) -> Verifier | None:
@@ -55,6 +58,31 @@ class Senders:
 
     async def aclose(self) -> None:
         await self._opened.aclose()
+
+
+async def push_kids(settings: Settings) -> tuple[str, ...]:
+    """The kids of Google's certificates now. Raises KeysUnavailable, and InvalidSetting without the library."""
+    with _library():
+        from tai_autonomics.identity.push_tokens import PushTokenVerifier  # noqa: F401  # a service needs it
+    from tai_autonomics.identity.fetching import fetching
+    from tai_autonomics.identity.push_keys import certificates_of
+
+    async with fetching(settings.pubsub_push_certs_url) as fetch:
+        return tuple(certificates_of(await fetch()))
+
+
+@contextmanager
+def _library() -> Iterator[None]:
+    """Around the import of Google's library."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise InvalidSetting(NO_LIBRARY.format(why=error)) from error
+
+
+async def _end(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def _webhooks(settings: Settings, clock: Clock) -> WebhookVerifier | None:

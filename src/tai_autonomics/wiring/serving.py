@@ -20,6 +20,7 @@ from tai_autonomics import __version__
 from tai_autonomics.application.executor import Executor, ExecutorBounds
 from tai_autonomics.application.health import Health
 from tai_autonomics.application.ports import Observer, Tracer
+from tai_autonomics.application.surveying import Survey
 from tai_autonomics.application.timers import Timers
 from tai_autonomics.application.trails import Trails
 from tai_autonomics.domain.plans import retired
@@ -143,21 +144,32 @@ async def _serve_house(
         share = settings.drain_seconds_max * (REQUESTS_SHARE + ACTIONS_SHARE)
         drained_by = min(drained_by, parts.clock.monotonic() + share)
 
-    provided = verifying.result if isinstance(verifying, ProviderKeys) else None
-    health = Health(parts.store, clock=parts.sealing_clock, observer=told, keys=provided)
+    senders = await Senders.open(settings, parts.clock, told)
+    published = {"keys": verifying.result} if isinstance(verifying, ProviderKeys) else {}
+    health = Health(parts.store, clock=parts.sealing_clock, observer=told, keys={**published, **senders.published_keys})
+    survey = Survey(
+        parts.store,
+        parts.corridor,
+        parts.freshness,
+        clock=parts.sealing_clock,
+        plans=parts.plans,
+        observer=told,
+    )
     told.metrics.watch(
         lanes=lambda: parts.corridor.lanes,
         waiting=lambda: parts.corridor.waiting,
         actions=lambda: (executor.in_hand, executor.attempting),
+        queue=lambda: executor.queue.standing(parts.clock.now(), parts.clock.monotonic()),
+        survey=survey,
+        check_ages=health.ages,
         log_lines_dropped=lambda: told.logs.dropped,
     )
     await health.probe()
-    senders = await Senders.open(settings, parts.clock, told)
     door = front_door(settings, parts, told, verifying, health, drain, senders, tracer)
     rotating = verifying if isinstance(verifying, KeysInForce) else None
     rotation = Rotation(loaded, keys=rotating, actuators=actuators, plans=parts.plans, observer=told)
     background = _background(
-        settings, parts, told, health, scraping, Redriving(door, parts.store), executor, actuators, rotation
+        settings, parts, told, health, survey, scraping, Redriving(door, parts.store), executor, actuators, rotation
     )
     try:
         await serve_http(
@@ -237,6 +249,8 @@ def limits(settings: Settings) -> Limits:
         request_seconds=settings.request_seconds_max,
         requests_at_once_max=settings.requests_at_once_max,
         tenant_rate_per_second=settings.tenant_rate_per_second,
+        caller_rate_per_second=settings.caller_rate_per_second,
+        caller_burst=settings.caller_burst,
     )
 
 
@@ -261,6 +275,7 @@ def _background(
     parts: House,
     told: Telemetry,
     health: Health,
+    survey: Survey,
     scraping: socket.socket | None,
     redriving: Redriving,
     executor: Executor,
@@ -280,6 +295,7 @@ def _background(
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.set)
     tasks = [
         _in_background(told, "health", health.run()),
+        _in_background(told, "survey", survey.run()),
         _in_background(told, "timers", timers.run()),
         _in_background(told, "redriving", redriving.run()),
         _in_background(told, "reload", _reload(rotation, parts.plans, actuators, reload, told, seconds or None)),

@@ -42,6 +42,26 @@ async def test_the_longest_due_come_first_and_no_more_than_asked_for(store: Stor
     assert [leased.due.due for leased in await store.lease(9, 10.0, moment(8))] == [moment(5), moment(7)]
 
 
+async def test_rows_of_other_kinds_than_those_asked_for_stay_for_somebody_else(store: Store) -> None:
+    kinds = ("expire", "attempt", "activate", "attempt", "expire")
+    rows = tuple(Due(f"entitlement/{number}", kind, moment(number)) for number, kind in enumerate(kinds))
+    await send(store, append("acme", chain("acme", 1), due=rows[:3]), append("beta", chain("beta", 1), due=rows[3:]))
+    leased = await store.lease(9, 10.0, moment(9), kinds=("activate", "expire", "plan_change"))
+    assert [each.due for each in leased] == [rows[0], rows[2], rows[4]]
+    assert await store.lease(9, 10.0, moment(9), kinds=()) == ()
+    assert [each.due for each in await store.lease(1, 10.0, moment(9), kinds=("attempt",))] == [rows[1]]
+    assert [(each.due, each.attempts) for each in await store.lease(9, 10.0, moment(9))] == [(rows[3], 1)]
+    assert await store.lease(9, 10.0, moment(9), kinds=("activate", "attempt", "expire")) == ()
+
+
+async def test_no_more_rows_of_several_kinds_are_leased_than_asked_for(store: Store) -> None:
+    rows = tuple(Due(f"action/{second}", f"kind-{second % 2}", moment(second)) for second in range(6))
+    await send(store, append("acme", chain("acme", 1), due=rows))
+    asked = ("kind-1", "kind-0")
+    assert [each.due for each in await store.lease(3, 10.0, moment(8), kinds=asked)] == list(rows[:3])
+    assert [each.due for each in await store.lease(9, 10.0, moment(8), kinds=asked)] == list(rows[3:])
+
+
 async def test_failing_rows_do_not_starve_the_rest(store: Store) -> None:
     failing = tuple(Due(f"entitlement/failing-{number}", "expire", moment(1)) for number in range(5))
     await send(store, append("acme", chain("acme", 1), due=(*failing, EXPIRE)))

@@ -47,6 +47,15 @@ async def test_a_full_quarantine_takes_no_more_but_knows_what_it_holds(store: St
     assert len(await store.quarantined("", 9)) == QUARANTINE_MAX
 
 
+async def test_the_messages_that_are_held_are_counted(store: Store) -> None:
+    assert await store.quarantine_size() == 0
+    for number in range(QUARANTINE_MAX):
+        await store.quarantine(message(number))
+    assert await store.quarantine_size() == QUARANTINE_MAX
+    await store.release_quarantined("message-0")
+    assert await store.quarantine_size() == QUARANTINE_MAX - 1
+
+
 @pytest.mark.parametrize("tenants", [None, (), ("acme", "beta")])
 async def test_a_quarantined_message_keeps_all_that_another_delivery_needs(
     store: Store, tenants: tuple[str, ...] | None

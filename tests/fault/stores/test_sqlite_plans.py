@@ -41,6 +41,11 @@ def test_no_statement_reads_a_whole_table(name: str) -> None:
     assert not [step for step in plan if re.match(rf"SCAN ({tables})\b", step)], plan
 
 
+@pytest.mark.parametrize("name", ["EXISTS_READY", "EXISTS_READY_OF", "SELECT_READY", "SELECT_READY_OF"])
+def test_rows_that_are_due_are_found_past_those_that_are_not(name: str) -> None:
+    assert [step for step in plan_of(name) if re.match(r"SEARCH due USING (COVERING )?INDEX due_by_ready", step)]
+
+
 @pytest.mark.parametrize("name", ["SELECT_ACTION_RECEIPTS", "SELECT_ACTION_RECEIPTS_BEFORE"])
 def test_what_became_of_actions_is_found_past_all_other_receipts_of_a_tenant(name: str) -> None:
     (step,) = plan_of(name)

@@ -7,100 +7,19 @@ acme and beta exist, and hold the same; ghost does not exist. The caller reaches
 import base64
 import json
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
 import httpx
 import pytest
 from tests.journey.attacks.standing import untouched
 from tests.journey.callers import say, token
 from tests.journey.service import Service
+from tests.roles import BODIES, EVERY, EXPECTED, MARKETPLACE, body_of
 
-from tai_autonomics.ingress.authentication import ROLES
 from tai_autonomics.ingress.marketplace import FORMS
 
-EVERY: Final = ("viewer", "integration", "operator", "auditor", "admin")
-READERS: Final = {"viewer", "operator", "auditor", "admin"}
-ASKERS: Final = {"viewer", "integration", "operator", "admin"}
-SENDERS: Final = {"integration", "admin"}
-OPERATORS: Final = {"operator", "admin"}
-EITHER: Final = SENDERS | OPERATORS
-ANYONE: Final = None
-MARKETPLACE: Final = "POST /marketplace"
-EXPECTED: Final[Mapping[tuple[str, str], set[str] | None]] = {
-    # (route, command): who; written down once more, so that the code's table is not its own witness
-    ("GET /health", ""): ANYONE,
-    ("GET /health/live", ""): ANYONE,
-    ("GET /openapi.json", ""): ANYONE,
-    ("GET /problems/{reason}", ""): ANYONE,
-    ("GET /metrics", ""): READERS,
-    ("POST /pubsub", ""): SENDERS,
-    (MARKETPLACE, "verify"): SENDERS,
-    (MARKETPLACE, "request"): SENDERS,
-    (MARKETPLACE, "grant"): SENDERS,
-    (MARKETPLACE, "reject"): SENDERS,
-    (MARKETPLACE, "change_plan"): SENDERS,
-    (MARKETPLACE, "suspend"): EITHER,
-    (MARKETPLACE, "resume"): EITHER,
-    (MARKETPLACE, "cancel"): SENDERS,
-    (MARKETPLACE, "reinstate"): SENDERS,
-    (MARKETPLACE, "renew"): SENDERS,
-    (MARKETPLACE, "revoke"): EITHER,
-    ("GET /v1/tenants", ""): READERS,
-    ("GET /v1/tenants/{tenant}", ""): READERS,
-    ("GET /v1/tenants/{tenant}/receipts", ""): READERS,
-    ("GET /v1/tenants/{tenant}/receipts/head", ""): READERS,
-    ("GET /v1/tenants/{tenant}/receipts/{seq}", ""): READERS,
-    ("GET /v1/tenants/{tenant}/actions", ""): READERS,
-    ("GET /v1/tenants/{tenant}/actions/{action}", ""): READERS,
-    ("GET /v1/actions", ""): READERS,
-    ("GET /v1/policies/{digest}", ""): set(EVERY),
-    ("POST /v1/tenants/{tenant}/check", ""): ASKERS,
-    ("POST /v1/tenants/{tenant}/usage", ""): SENDERS,
-    ("POST /v1/tenants/{tenant}/signals", ""): SENDERS,
-    ("POST /v1/tenants/{tenant}/quotas/{quota}/reset", ""): OPERATORS,
-    ("POST /v1/tenants/{tenant}/governor/pause", ""): OPERATORS,
-    ("POST /v1/tenants/{tenant}/governor/resume", ""): OPERATORS,
-    ("POST /v1/tenants/{tenant}/actions/{action}/approve", ""): OPERATORS,
-    ("POST /v1/tenants/{tenant}/actions/{action}/deny", ""): OPERATORS,
-    ("POST /v1/tenants/{tenant}/actions/{action}/cancel", ""): OPERATORS,
-    ("POST /v1/tenants/{tenant}/holds", ""): OPERATORS,
-    ("POST /v1/tenants/{tenant}/holds/{hold}/release", ""): OPERATORS,
-    ("POST /v1/tenants/{tenant}/attestations", ""): {"auditor", "admin"},
-    ("POST /v1/tenants/{tenant}/erasures", ""): {"admin"},
-}
 OF_A_TENANT: Final = [route for route, _ in EXPECTED if "{tenant}" in route]
-
-BODIES: Final[dict[str, Any]] = {
-    "POST /v1/tenants/{tenant}/check": {"entitlement_id": "ent_1", "quota": "api_calls"},
-    "POST /v1/tenants/{tenant}/usage": {
-        "operation": "consume",
-        "quota": "api_calls",
-        "amount": 1,
-        "request_id": "stolen",
-    },
-    "POST /v1/tenants/{tenant}/quotas/{quota}/reset": {},
-    "POST /v1/tenants/{tenant}/signals": {"metric": "cpu_utilization", "value": 1},
-    "POST /v1/tenants/{tenant}/governor/pause": {},
-    "POST /v1/tenants/{tenant}/governor/resume": {},
-    "POST /v1/tenants/{tenant}/actions/{action}/approve": {},
-    "POST /v1/tenants/{tenant}/actions/{action}/deny": {},
-    "POST /v1/tenants/{tenant}/actions/{action}/cancel": {},
-    "POST /v1/tenants/{tenant}/holds": {"scope": "actions", "evidence": "urn:stolen"},
-    "POST /v1/tenants/{tenant}/holds/{hold}/release": {},
-    "POST /v1/tenants/{tenant}/attestations": {
-        "control": "dpa_signed",
-        "status": "non_compliant",
-        "evidence": "urn:stolen",
-        "valid_until": "2099-01-01T00:00:00Z",
-    },
-    "POST /v1/tenants/{tenant}/erasures": {"seq": 1, "part": "metadata"},
-    MARKETPLACE: {"tenant_id": "acme", "entitlement_id": "none"},
-    "POST /pubsub": {
-        "message": {"data": "eyJ0ZW5hbnRfaWQiOiJhY21lIiwiZW50aXRsZW1lbnRfaWQiOiJlbnRfMSJ9", "messageId": "1"},
-        "subscription": "s",
-    },
-}
 
 
 @pytest.fixture(scope="module")
@@ -112,21 +31,11 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield started
 
 
-REQUIRED: Final[Mapping[str, dict[str, str]]] = {
-    "renew": {"expires_at": "2999-01-01T00:00:00Z"},
-    "request": {"plan": "free"},
-    "change_plan": {"plan": "free"},
-}
-
-
 def asked(client: httpx.Client, route: str, tenant: str, command: str = "") -> httpx.Response:
     method, path = route.split()
     places = {"seq": 1, "quota": "api_calls", "digest": "0" * 64, "reason": "stale", "action": "none", "hold": "none"}
     path = path.format(tenant=tenant, **places)
-    body = BODIES.get(route)
-    if command:
-        body = {**BODIES[route], "action": command, **REQUIRED.get(command, {})}
-    return client.request(method, path, json=body)
+    return client.request(method, path, json=body_of(route, command))
 
 
 def reaching_acme(service: Service) -> httpx.Client:
@@ -142,15 +51,6 @@ def told(answer: httpx.Response) -> tuple[int, dict[str, str], bytes]:
 
 
 # ---- roles
-
-
-def test_the_table_is_the_codes_and_each_of_its_rows_can_be_asked() -> None:
-    assert {row: None if roles is None else set(roles) for row, roles in ROLES.items()} == {
-        row: {"*"} if row[0] == "GET /v1/policies/{digest}" else roles for row, roles in EXPECTED.items()
-    }
-    assert {route for route, _ in EXPECTED if route.startswith("POST ")} == BODIES.keys()
-    assert {command for route, command in EXPECTED if route == MARKETPLACE} == FORMS.keys()
-    assert len(OF_A_TENANT) == 19
 
 
 @pytest.mark.parametrize(("route", "command"), EXPECTED, ids=lambda each: each)
@@ -187,9 +87,9 @@ def test_another_tenant_is_the_same_403_whether_or_not_it_exists(service: Servic
 
 @pytest.mark.parametrize("action", FORMS)
 def test_another_tenant_in_a_body_is_the_same_403_whether_or_not_it_exists(service: Service, action: str) -> None:
-    body = {"entitlement_id": "ent_1", "action": action, **REQUIRED.get(action, {})}
+    body = {**body_of(MARKETPLACE, action), "entitlement_id": "ent_1"}
     with untouched(service), reaching_acme(service) as client:
-        beta, ghost = (client.post("/marketplace", json={"tenant_id": name, **body}) for name in ("beta", "ghost"))
+        beta, ghost = (client.post("/marketplace", json={**body, "tenant_id": name}) for name in ("beta", "ghost"))
     assert (beta.status_code, beta.json()["reason"]) == (403, "tenant_forbidden")
     assert told(beta) == told(ghost)
 

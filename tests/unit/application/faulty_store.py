@@ -89,12 +89,12 @@ class FaultyStore:
         self._fail("receipt")
         return await self.real.receipt(tenant, seq)
 
-    async def lease(self, limit: int, seconds: float, now: str | None = None) -> Any:
+    async def lease(self, limit: int, seconds: float, now: str | None = None, **rest: Any) -> Any:
         """By its own clock, as every shared store."""
         self._fail("lease")
         assert now is None
         assert self.clock is not None
-        return await self.real.lease(limit, seconds, moment_of(self.clock()))
+        return await self.real.lease(limit, seconds, moment_of(self.clock()), **rest)
 
     async def heads(self, tenants: Sequence[str]) -> dict[str, Head]:
         self._fail("heads")

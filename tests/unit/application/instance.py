@@ -111,8 +111,8 @@ class Witness:
     def store_failed(self, verb: str) -> None:
         self._note("store_failed", verb)
 
-    def probed(self, check: str, ok: bool) -> None:
-        self._note("probed", check, ok)
+    def probed(self, check: str, trouble: str) -> None:
+        self._note("probed", check, trouble)
 
     def loaded(self, receipts: int, seconds: float) -> None:
         self._note("loaded", receipts)
@@ -120,11 +120,20 @@ class Witness:
     def went_back(self, tenant: str) -> None:
         self._note("went_back", tenant)
 
+    def gate_asked(self, gate: str, seconds: float) -> None:
+        self._note("gate_asked", gate, seconds)
+
     def signals_refused(self, reason: str, count: int) -> None:
         self._note("signals_refused", reason, count)
 
     def attempted(self, type: str, outcome: str, seconds: float) -> None:
         self._note("attempted", type, outcome)
+
+    def settled(self, type: str, result: str, receipt: Receipt) -> None:
+        self._note("settled", type, result)
+
+    def pushed(self, outcome: str, age_seconds: float | None) -> None:
+        self._note("pushed", outcome, age_seconds)
 
     def failed(self, what: str, error: BaseException) -> None:
         self._note("failed", what, error)
@@ -167,7 +176,12 @@ class Instance:
             store, self.corridor, clock=self.sealing_clock, observer=self.witness, age_seconds_max=1
         )
         self.queries = Queries(
-            store, self.freshness, clock=self.sealing_clock, plans=lambda: self.plans, throttles=throttles
+            store,
+            self.freshness,
+            clock=self.sealing_clock,
+            plans=lambda: self.plans,
+            throttles=throttles,
+            observer=self.witness,
         )
         self.executor = Executor(
             self.corridor,

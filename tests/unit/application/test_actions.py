@@ -27,7 +27,9 @@ from tai_autonomics.domain.governor import (
     ReportResult,
 )
 from tai_autonomics.domain.rules import Approval, Budget
-from tai_autonomics.ledger.records import Receipt
+from tai_autonomics.errors import LedgerNewerThanCode
+from tai_autonomics.ledger.receipt import seal
+from tai_autonomics.ledger.records import Append, Appended, Outcome, Receipt
 
 pytestmark = pytest.mark.anyio
 
@@ -269,6 +271,47 @@ async def test_actions_in_flight_are_found_over_all_tenants_by_stage_and_in_page
         some = Caller("some", frozenset(), frozenset({"c", "idle", "nobody", "b"}))
         assert await found(some, None, limit=1) == ["b", "c"]
         assert await found(some, "awaiting_approval") == []
+
+
+async def test_a_tenant_that_cannot_be_read_is_named_and_hides_no_other(store: FaultyStore) -> None:
+    clock = HandClock()
+    async with opened(store, clock, plans_in_force=PLANS) as newer:
+        for tenant in ("a", "b", "c"):
+            await newer.grant(tenant)
+            await requested(newer, tenant)
+    await written_by_a_newer_release(store, "b")
+    async with opened(store, clock, plans_in_force=PLANS) as one:
+        page = await one.queries.actions_in_flight(ANYONE, "", 2, None)
+        assert ([each.tenant_id for each in page.items], page.unreadable, page.after) == (["a"], ("b",), "b")
+        page = await one.queries.actions_in_flight(ANYONE, "b", 2, None)
+        assert ([each.tenant_id for each in page.items], page.unreadable, page.after) == (["c"], (), None)
+        assert [type(error) for what, error in one.witness.failures if what == "queries"] == [LedgerNewerThanCode]
+
+
+async def written_by_a_newer_release(store: FaultyStore, tenant: str) -> None:
+    """The newest receipt of the tenant holds an event that this release does not know."""
+    head = (await store.heads((tenant,)))[tenant]
+    receipt = seal(
+        tenant=tenant,
+        ledger=head.ledger,
+        seq=head.seq + 1,
+        prev=head.hash,
+        time=head.time,
+        type="transition",
+        subject=("entitlement", "ent_1"),
+        cause={"kind": "api", "id": "k", "by": "me"},
+        decision={},
+        events=[{"type": "EntitlementGifted"}],
+        refusal=None,
+        policy="0" * 64,
+        trace=None,
+        commits={},
+        command_id="k",
+        claims=True,
+    )
+    told: list[Outcome] = []
+    await store.append([Append(tenant, head.seq, head.hash, (receipt,))], lambda _, outcome: told.append(outcome))
+    assert told == [Appended()]
 
 
 async def test_an_action_that_a_restore_settled_is_listed_as_one_of_which_nobody_knows(store: FaultyStore) -> None:

@@ -34,6 +34,17 @@ def test_a_jump_against_the_monotonic_clock_is_not_trusted_until_it_is_undone(se
     assert sealing.now() == NOW
 
 
+def test_a_step_is_not_trusted_however_long_it_lasts_and_the_way_out_is_said() -> None:
+    wall, sealing = clocks()
+    wall.jump(301)
+    for _ in range(3):
+        wall.advance(86_400)
+        with pytest.raises(ClockUntrusted, match="restart if it is right now, else set it right"):
+            sealing.now()
+    after_a_restart = SealingClock(wall, skew_seconds_max=300)
+    assert after_a_restart.now() == plus_seconds(NOW, 3 * 86_400 + 301)
+
+
 def test_a_small_step_is_trusted() -> None:
     wall, sealing = clocks()
     wall.jump(-300)

@@ -13,14 +13,15 @@ from tests.unit.application.instance import HandClock, Instance, ledger, opened,
 
 from tai_autonomics.application import executor as executor_module
 from tai_autonomics.application.actions import BudgetView
-from tai_autonomics.application.corridor import CorridorBounds
+from tai_autonomics.application.corridor import CorridorBounds, Submission
 from tai_autonomics.application.executor import ExecutorBounds
 from tai_autonomics.application.ports import NO_HEADERS, Done, NotDone, Target, Uncertain
 from tai_autonomics.domain.actions import Action, Webhook
-from tai_autonomics.domain.governor import LEASE_MARGIN_SECONDS, CancelAction, ReportResult
+from tai_autonomics.domain.governor import LEASE_MARGIN_SECONDS, BeginAttempt, CancelAction, ReportResult
 from tai_autonomics.domain.identifiers import FLEET, ActionId
 from tai_autonomics.domain.plans import Plans
 from tai_autonomics.domain.rules import Budget
+from tai_autonomics.domain.tenant.timers import FIRST_LEASE_SECONDS
 from tai_autonomics.errors import Overloaded
 
 pytestmark = pytest.mark.anyio
@@ -91,6 +92,10 @@ async def types(store: FaultyStore, tenant: str = "acme") -> list[str]:
     return [receipt.type for receipt in await ledger(store, tenant)]
 
 
+def waiting_in(one: Instance) -> tuple[int, float]:
+    return one.executor.queue.standing(one.clock.now(), one.clock.monotonic())
+
+
 async def at_rest(one: Instance) -> None:
     await until(lambda: one.executor.in_hand == 0)
 
@@ -112,6 +117,7 @@ async def test_an_action_is_attempted_at_once_and_its_attempt_is_said_first(stor
     assert (cause["kind"], cause["by"].partition(":")[0]) == ("executor", "executor")
     (end,) = await settled(store)
     assert (end["action_id"], end["result"], end["attempts"]) == (action_id, "succeeded", 1)
+    assert one.witness.told["settled"] == [("webhook", "succeeded")]
 
 
 async def test_a_temporary_failure_is_tried_again_with_the_same_target_when_its_time_has_come(
@@ -170,6 +176,21 @@ async def test_what_is_not_idempotent_is_not_tried_again_when_nobody_knows(store
     assert [end["result"] for end in await settled(store)] == ["unknown"]
     assert len(hand.tried) == 1
     assert set(state.governor.refusing) == {"unknown"}
+
+
+async def test_an_attempt_that_was_refused_as_too_early_begins_at_its_time(store: FaultyStore) -> None:
+    hand, clock = Hand(NotDone("503", temporary=True, retry_after_seconds=30)), HandClock()
+    async with acting(store, hand, clock) as one:
+        await alarm(one)
+        await at_rest(one)
+        early = BeginAttempt(ActionId(hand.tried[0][0]), 2, hand.tried[0][1])
+        said = Submission("acme", early, f"action:{early.action_id}:2:attempt", "executor", "executor:another")
+        refused = await one.corridor.submit(said, timeout_seconds=10)
+        assert refused.receipt.type == "refusal"
+        clock.advance(30)
+        await one.timers.wake_due()
+        await at_rest(one)
+    assert [(end["result"], end["attempts"]) for end in await settled(store)] == [("succeeded", 2)]
 
 
 async def test_a_call_that_hangs_is_cut_at_its_time_out(store: FaultyStore) -> None:
@@ -296,20 +317,6 @@ async def test_what_an_actuator_says_of_its_own_time_out_is_heard(store: FaultyS
     assert (end["result"], end["detail"]) == ("failed", "not connected")
 
 
-async def test_nothing_begins_once_a_stopping_instance_has_cut_what_was_under_way(store: FaultyStore) -> None:
-    hand = Hand()
-    hand.resolving = asyncio.Event()
-    async with acting(store, hand, HandClock()) as one:
-        await alarm(one)
-        await until(lambda: hand.resolved)
-        closing = asyncio.get_running_loop().create_task(one.executor.close(timeout_seconds=0))
-        await until(lambda: one.executor._cut)
-        hand.resolving.set()
-        await closing
-        assert (hand.tried, one.executor.in_hand) == ([], 0)
-    assert await types(store) == ["transition", "transition"]
-
-
 async def die(one: Instance) -> None:
     """As if killed: nothing is said any more."""
     every = [*one.executor._in_hand.values(), *one.executor._calls]
@@ -394,16 +401,12 @@ async def test_nothing_is_done_while_the_fleets_ledger_cannot_be_asked(
     assert len(hand.tried) == 1
 
 
-async def test_an_action_without_an_actuator_or_a_target_has_failed(store: FaultyStore) -> None:
+async def test_an_action_without_a_target_has_failed(store: FaultyStore) -> None:
     nothing = Hand(target=NotDone("no such service", temporary=False))
     async with acting(store, nothing, HandClock()) as one:
         await alarm(one)
         await at_rest(one)
     assert [(end["result"], end["detail"]) for end in await settled(store)] == [("failed", "no such service")]
-    async with opened(store, HandClock(), plans_in_force=governed(rule())) as one:
-        await alarm(one, "other")
-        await at_rest(one)
-    assert [end["detail"] for end in await settled(store, "other")] == ["no webhook is configured here"]
 
 
 async def test_a_target_that_is_not_there_for_now_is_looked_for_again(store: FaultyStore) -> None:
@@ -427,6 +430,12 @@ async def test_no_more_reach_out_at_once_than_the_bounds_allow(store: FaultyStor
             await alarm(one, f"t{number}")
         await until(lambda: len(hand.tried) == 2)
         assert (one.executor.in_hand, one.executor.attempting) == (5, 2)
+        # Three in hand wait for their place. The sixth found no room, and is due once this instance had its time.
+        assert waiting_in(one) == (3, 0.0)
+        one.clock.advance(3)
+        assert waiting_in(one) == (3, 3.0)
+        one.clock.advance(FIRST_LEASE_SECONDS)
+        assert waiting_in(one) == (4, 3.0 + FIRST_LEASE_SECONDS)
 
 
 async def test_an_action_that_was_cancelled_while_it_waited_is_not_attempted(store: FaultyStore) -> None:
@@ -442,8 +451,10 @@ async def test_an_action_that_was_cancelled_while_it_waited_is_not_attempted(sto
         for call in tuple(one.executor._calls):
             call.cancel()
         await at_rest(one)
+        assert waiting_in(one) == (0, 0.0)
     assert len(hand.tried) == 1
     assert [end["result"] for end in await settled(store, "second")] == ["cancelled"]
+    assert one.witness.told["settled"] == [("webhook", "cancelled")]
 
 
 async def test_a_callers_flood_leaves_room_for_what_the_executor_has_to_say(store: FaultyStore) -> None:

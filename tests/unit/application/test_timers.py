@@ -6,9 +6,11 @@ import pytest
 from tests.builders import ENT
 from tests.unit.application.faulty_store import FaultyStore
 from tests.unit.application.instance import START, HandClock, Instance, ledger, opened, until
+from tests.unit.application.test_executor import Hand, acting, alarm
 
 from tai_autonomics.application import timers as timers_module
 from tai_autonomics.application.corridor import CorridorBounds
+from tai_autonomics.application.executor import ExecutorBounds
 from tai_autonomics.application.timers import Timers
 from tai_autonomics.domain.moments import moment_of, plus_seconds
 
@@ -64,6 +66,45 @@ async def test_an_instance_whose_clock_is_behind_decides_what_it_leased_as_soon_
         ours.advance(1)
         assert await one.timers.wake_due() == 0
         await until(lambda: one.witness.count("sealed") == 2)
+
+
+async def test_an_instance_without_room_wakes_its_tenants_and_leaves_attempts_to_another(store: FaultyStore) -> None:
+    hanging, found, clock = Hand(None), Hand(), HandClock()
+    await fill(store, clock, 2)
+    bounds = ExecutorBounds(actions_in_hand_max=1)
+    async with acting(store, hanging, clock, executor_bounds=bounds) as one, acting(store, found, clock) as other:
+        await alarm(one, "acme")
+        await until(lambda: hanging.tried)
+        await alarm(one, "beta")
+        clock.advance(11)
+        sealed = one.witness.count("sealed")
+        assert await one.timers.wake_due() == 2
+        await until(lambda: one.witness.count("sealed") == sealed + 2)
+        assert await other.timers.wake_due() == 1
+        await until(lambda: found.tried)
+
+
+async def test_an_instance_leases_no_more_attempts_than_it_has_room_for(store: FaultyStore) -> None:
+    few, found, clock = Hand(None, None), Hand(None, None), HandClock()
+    bounds = ExecutorBounds(actions_in_hand_max=2)
+    async with acting(store, Hand(), clock, executor_bounds=ExecutorBounds(actions_in_hand_max=0)) as first:
+        for number in range(4):
+            await alarm(first, f"t{number}")
+    clock.advance(11)
+    async with acting(store, few, clock, executor_bounds=bounds) as one, acting(store, found, clock) as other:
+        assert await one.timers.wake_due() == 2
+        assert await other.timers.wake_due() == 2
+        await until(lambda: (len(few.tried), len(found.tried)) == (2, 2))
+
+
+async def test_a_stopping_instance_leases_nothing(store: FaultyStore) -> None:
+    clock = HandClock()
+    await fill(store, clock, 1)
+    clock.advance(60)
+    async with opened(store, clock) as stopping, opened(store, clock) as one:
+        stopping.executor.stop_taking()
+        assert await stopping.timers.wake_due() == 0
+        assert await one.timers.wake_due() == 1
 
 
 async def test_it_polls_until_it_is_cancelled_and_at_once_where_more_is_due(

@@ -5,10 +5,12 @@ import io
 import json
 import socket
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 import typer
+from tests.engines.google_keys import GoogleKeys
 from tests.unit.cli.exports import CommandLine
 from tests.unit.cli.test_moving import change
 
@@ -232,6 +234,24 @@ def test_doctor_finds_plans_and_keys_that_cannot_be_used(well: CommandLine, monk
         monkeypatch.setenv(name, value)
     assert well("doctor", "--json") == 78
     assert (answers(well)["plans"], answers(well)["keys"]) == ("no", "no")
+
+
+def test_doctor_asks_for_the_certificates_that_pushes_need(
+    well: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with GoogleKeys(tmp_path) as google:
+        for name, value in google.environ.items():
+            monkeypatch.setenv(name, value)
+        assert well("doctor", "--json") == 0
+        found = {each["check"]: each["detail"] for each in well.documents[0]["checks"]}
+        assert found["push keys"] == f"{google.url}: k1"
+        google.status = 500
+        assert well("doctor", "-q") == 69
+        assert well.err == "push keys: status 500\n"
+        monkeypatch.delitem(sys.modules, "tai_autonomics.identity.push_tokens", raising=False)
+        monkeypatch.setitem(sys.modules, "google.auth", None)
+        assert well("doctor", "-q") == 78
+        assert "pip install 'tai-autonomics[gcp]'" in well.err
 
 
 def test_doctor_finds_files_that_others_can_read_or_write(well: CommandLine) -> None:

@@ -97,6 +97,17 @@ def test_actions_are_listed_over_short_and_empty_pages_until_there_are_enough(cl
     assert cli.out == "t  ready              a  r  webhook  1\n"
 
 
+@pytest.mark.parametrize("limit", ["1", "9"])
+def test_tenants_that_the_service_cannot_read_are_named_after_the_actions_of_the_others(
+    cli: CommandLine, url: str, limit: str
+) -> None:
+    action = b'{"requested_at":"t","state":"ready","tenant_id":"b","rule":"r","type":"webhook","action_id":"1"}'
+    Scripted.answers = [(200, b'{"items":[%s],"next":null,"unreadable":["a","c"]}' % action)]
+    assert cli("actions", "list", "--limit", limit, *place(cli, url)) == 69
+    assert cli.out == "t  ready              b  r  webhook  1\n"
+    assert "cannot read a, c: not listed" in cli.err
+
+
 def test_a_governor_is_what_the_tenants_document_says_of_it(cli: CommandLine, url: str) -> None:
     governor = b'"governor":{"state":"boot","causes":[],"rules":[],"failures":0}'
     tenant = b'{"tenant_id":"acme","plan":null,"entitlements":[],"quotas":[],"as_of":{"seq":1,"time":"t"}'

@@ -4,7 +4,6 @@ import pytest
 
 from tai_autonomics.domain.identifiers import (
     FLEET,
-    parse_command_id,
     parse_entitlement_id,
     parse_ledger,
     parse_name,
@@ -33,17 +32,6 @@ def test_a_bad_identifier_is_malformed(parse: Callable[[str], str], reason: str,
     with pytest.raises(Malformed) as caught:
         parse(text)
     assert caught.value.reason == reason
-
-
-@pytest.mark.parametrize("text", ["http:caller:key 1", "timer:entitlement/e:expire:2026", "ö" * 200, "x" * 400])
-def test_a_command_id_is_printable_text(text: str) -> None:
-    assert parse_command_id(text) == text
-
-
-@pytest.mark.parametrize("text", ["", "a\nb", "a\x7f", "\ud800", "x" * 401, "ö" * 201])
-def test_a_bad_command_id_is_malformed(text: str) -> None:
-    with pytest.raises(Malformed, match="malformed_request"):
-        parse_command_id(text)
 
 
 def test_the_fleets_ledger_can_be_read_by_its_name_and_no_other_that_is_reserved() -> None:

@@ -160,6 +160,59 @@ def test_while_google_is_away_certificates_are_kept_for_a_while_and_then_verify_
     played(Scene(published("k1")), play)
 
 
+def test_health_names_the_last_error_and_their_age_once_no_new_push_can_be_verified() -> None:
+    async def play(scene: Scene) -> None:
+        certificates = scene.certificates
+        assert certificates.result() == "ok", "none was refused, and the first push waits for the first fetch"
+        await scene.unavailable()
+        assert certificates.result() == "Google's certificates: status 500; there are none"
+        scene.google.answer = published("k1")
+        await certificates.refresh()
+        assert certificates.result() == "ok"
+        scene.google.answer = AWAY
+        scene.clock.move(KEEP_SECONDS)
+        await certificates.refresh()
+        assert certificates.result() == "ok", "they are kept"
+        scene.clock.move(1)
+        assert certificates.result() == "Google's certificates: status 500; those there are 86401 s old"
+        scene.google.answer = published("k1")
+        await certificates.refresh()
+        assert certificates.result() == "ok"
+        scene.clock.move(KEEP_SECONDS + 1)
+        assert certificates.result() == "ok", "nothing has failed: the next push waits for a fetch"
+        assert await certificates.find("k1") == PEM
+
+    played(Scene(AWAY), play)
+
+
+def test_of_an_error_that_nobody_foresaw_health_says_its_kind_alone() -> None:
+    async def play(scene: Scene) -> None:
+        await scene.certificates.refresh()
+        assert scene.certificates.result() == "Google's certificates: ValueError; there are none"
+        assert scene.told.failures == ["push_keys: secret"]
+
+    played(Scene(ValueError("secret")), play)
+
+
+def test_they_are_fetched_in_the_background_and_sooner_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses = list[float]()
+
+    async def play(scene: Scene) -> None:
+        async def paused(seconds: float) -> None:
+            pauses.append(seconds)
+            scene.google.answer = published("k1") if len(pauses) >= 2 else AWAY
+            if len(pauses) == 4:
+                raise asyncio.CancelledError
+
+        monkeypatch.setattr("tai_autonomics.identity.push_keys.asyncio.sleep", paused)
+        with pytest.raises(asyncio.CancelledError):
+            await scene.certificates.run()
+        assert scene.google.fetches == 4
+
+    played(Scene(AWAY), play)
+    assert pauses == [FETCH_PAUSE_SECONDS, FETCH_PAUSE_SECONDS, REFRESH_SECONDS, REFRESH_SECONDS]
+
+
 @pytest.mark.parametrize("error", [AWAY, RuntimeError(), ValueError("broken")])
 def test_without_an_answer_there_are_no_certificates_whatever_went_wrong(error: Exception) -> None:
     async def play(scene: Scene) -> None:
@@ -231,6 +284,35 @@ def test_certificates_come_over_https_from_a_server_that_is_trusted(
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate(tmp_path / "other", "localhost")))
         with pytest.raises(KeysUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
             asyncio.run(fetched(google.url))
+
+
+def test_a_server_that_fails_is_outlived_for_a_while_and_its_recovery_is_found_by_the_next_push(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play(google: GoogleKeys) -> None:
+        clock, told = MovableClock(), Told()
+        async with fetching(google.url) as fetch:
+            certificates = GoogleCertificates(fetch, clock, told)  # type: ignore[arg-type]
+            await certificates.refresh()
+            google.status = 500
+            clock.move(KEEP_SECONDS)
+            await certificates.refresh()
+            assert (await certificates.find("k1") is not None, certificates.result()) == (True, "ok")
+            clock.move(1)
+            with pytest.raises(KeysUnavailable, match=CANNOT_BE_HAD):
+                await certificates.find("k1")
+            assert certificates.result() == "Google's certificates: status 500; those there are 86401 s old"
+            google.rotate("k2")
+            google.status = 200
+            clock.move(FETCH_PAUSE_SECONDS)
+            assert await certificates.find("k2") is not None
+            assert certificates.result() == "ok"
+            await certificates.aclose()
+        assert told.failures == ["push_keys: status 500"]
+
+    with GoogleKeys(tmp_path) as google:
+        monkeypatch.setenv("SSL_CERT_FILE", str(google.trust))
+        asyncio.run(play(google))
 
 
 def test_who_does_not_answer_in_time_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

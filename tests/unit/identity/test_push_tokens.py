@@ -21,7 +21,7 @@ from tai_autonomics.identity.push_tokens import PushTokenVerifier, Subscription,
 KEY, OTHER = new_key(), new_key()
 CERTIFICATES = {"k1": pem_of(KEY)}
 OWN = Caller("robot", frozenset({"admin"}), None)
-PUSHER = Caller(ACCOUNT, frozenset({"integration"}), None)
+PUSHER = Caller(ACCOUNT, frozenset({"integration"}), None, rated=False)
 SUBSCRIPTION = Subscription(audience=AUDIENCE, service_account=ACCOUNT, leeway_seconds=30)
 
 

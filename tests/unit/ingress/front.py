@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from msgspec.structs import asdict
+from tests.roles import EVERY
 
 from tai_autonomics.application.actions import ActionShown, ActionView, GovernorView, Happened, State
 from tai_autonomics.application.codec import events_to_json
@@ -53,10 +54,7 @@ NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 MOMENT = Moment("2026-11-24T12:00:00.000000Z")
 POLICY = "a" * 64
 TOKENS: Mapping[str, Caller] = {
-    **{
-        role: Caller(role, frozenset({role}), None)
-        for role in ("viewer", "integration", "operator", "auditor", "admin")
-    },
+    **{role: Caller(role, frozenset({role}), None) for role in EVERY},
     "nobody": Caller("nobody", frozenset(), None),
     "acme": Caller("acme-bot", frozenset({"integration", "viewer"}), frozenset({"acme"})),
     "other": Caller("other-bot", frozenset({"integration", "viewer"}), frozenset({"other"})),
@@ -253,7 +251,7 @@ class MemoryQueries:
 
     async def actions_in_flight(self, caller: Caller, after: str, limit: int, stage: Stage | None) -> InFlightPage:
         self.asked.append((caller.subject, after, limit, stage))
-        return InFlightPage((), None) if after else InFlightPage((WAITING,), "acme")
+        return InFlightPage((), None, ("beta",)) if after else InFlightPage((WAITING,), "acme")
 
     async def tenants(self, caller: Caller, after: str, limit: int) -> tuple[TenantListed, ...]:
         named = sorted(each for each in self.corridor.ledgers if each > after and caller.reaches(each))
@@ -299,12 +297,16 @@ class Ear:
         self.requests: list[Answered] = []
         self.failures: list[tuple[str, BaseException]] = []
         self.refused: list[tuple[str, int]] = []
+        self.pushes: list[tuple[str, float | None]] = []
 
     def answered(self, request: Answered) -> None:
         self.requests.append(request)
 
     def signals_refused(self, reason: str, count: int) -> None:
         self.refused.append((reason, count))
+
+    def pushed(self, outcome: str, age_seconds: float | None) -> None:
+        self.pushes.append((outcome, age_seconds))
 
     def failed(self, what: str, error: BaseException) -> None:
         self.failures.append((what, error))

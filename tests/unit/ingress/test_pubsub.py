@@ -330,6 +330,58 @@ def test_a_full_quarantine_is_a_503() -> None:
     assert (response.status, response.reason) == (503, "store_unavailable")
 
 
+# ---- what is counted
+
+
+def test_each_delivery_is_counted_by_what_became_of_it_and_a_decided_one_by_its_age() -> None:
+    house = House()
+    house.clock.wall = NOW + timedelta(seconds=2.5)
+    push(house, GRANT)
+    push(house, b"test")
+    house.post("/pubsub", {"message": {}})
+    house.post("/pubsub", envelope({**GRANT, "tenant_id": "other"}), token="acme")
+    house.corridor.raise_with["acme"] = StoreUnavailable("down")
+    push(house, GRANT)
+    house.corridor.raise_with["acme"] = ZeroDivisionError("bug")
+    push(house, GRANT)
+    push(house, GRANT, deliveryAttempt=9)
+    assert house.ear.pushes == [
+        ("decided", 2.5),
+        ("quarantined", None),
+        ("refused", None),
+        ("refused", None),
+        ("redelivery_wanted", None),
+        ("redelivery_wanted", None),
+        ("quarantined", None),
+    ]
+
+
+def test_a_caller_that_hangs_up_wants_its_message_again() -> None:
+    house = House()
+    house.call("POST", "/pubsub", envelope(GRANT), chunks=(b"{",), hang_up=True)
+    assert house.ear.pushes == [("redelivery_wanted", None)]
+
+
+@pytest.mark.parametrize(
+    ("said", "age"),
+    [
+        ({"publishTime": "2026-11-24T11:59:58.5Z"}, 1.5),
+        ({"publish_time": "2026-11-24T11:59:58.123456789Z"}, 1.876544),
+        ({"publishTime": "2026-11-24T13:59:59+02:00", "publish_time": "never"}, 1.0),
+        ({"publishTime": "2026-11-24T12:00:09Z"}, 0.0),
+        ({"publishTime": "2026-11-24T12:00:00"}, None),
+        ({"publishTime": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_a_publish_time_that_is_none_delays_no_message(said: dict[str, str], age: float | None) -> None:
+    house, pushed = House(), envelope(GRANT)
+    del pushed["message"]["publishTime"]
+    pushed["message"] |= said
+    assert house.post("/pubsub", pushed).status == 200
+    assert house.ear.pushes == [("decided", age)]
+
+
 # ---- our own error
 
 

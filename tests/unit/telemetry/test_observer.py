@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from tests.contract.stores.builders import receipt
 
 from tai_autonomics.application.ports import Answered, Observer
 from tai_autonomics.telemetry import observer
@@ -57,11 +58,15 @@ def test_everything_that_an_observer_hears_is_counted(told: Told) -> None:
     hears.conflicted()
     hears.duplicated(2)
     hears.store_failed("append")
-    hears.probed("store", True)
+    hears.probed("store", "")
     hears.loaded(5, 0.001)
     hears.went_back("acme")
+    hears.gate_asked("compliance_permits", 2e-6)
     hears.signals_refused("stale", 3)
     hears.attempted("webhook", "succeeded", 0.1)
+    hears.settled("webhook", "succeeded", receipt("acme"))
+    hears.pushed("decided", 2.5)
+    hears.pushed("refused", None)
     hears.failed("timers", ValueError("deep"))
     counted = {
         'tai_http_requests_total{method="GET",route="/health",status="200"} 1.0',
@@ -74,8 +79,15 @@ def test_everything_that_an_observer_hears_is_counted(told: Told) -> None:
         'tai_check_up{check="store"} 1.0',
         "tai_lane_load_receipts_total 5.0",
         "tai_ledgers_went_back_total 1.0",
+        'tai_gate_duration_seconds_bucket{gate="compliance_permits",le="2.5e-06"} 1.0',
+        'tai_gate_duration_seconds_bucket{gate="compliance_permits",le="1e-06"} 0.0',
         'tai_signals_refused_total{reason="stale"} 3.0',
         'tai_action_attempts_total{outcome="succeeded",type="webhook"} 1.0',
+        'tai_actions_total{outcome="succeeded",type="webhook"} 1.0',
+        'tai_push_messages_total{outcome="decided"} 1.0',
+        'tai_push_messages_total{outcome="refused"} 1.0',
+        "tai_push_message_age_seconds_sum 2.5",
+        "tai_push_message_age_seconds_count 1.0",
         'tai_background_failures_total{task="timers"} 1.0',
         "tai_telemetry_failures_total 0.0",
     }
@@ -92,6 +104,20 @@ def test_a_request_has_one_line_and_an_error_its_traceback(told: Told) -> None:
     assert failure["stack_trace"] == "ValueError: deep\n"
 
 
+def test_the_end_of_an_action_is_a_line_that_names_its_receipt_and_warns_where_somebody_must_look(told: Told) -> None:
+    settling = receipt("acme")
+    for result in ("succeeded", "cancelled", "lapsed", "failed", "timed_out", "unknown"):
+        told.telemetry.settled("webhook", result, settling)
+    lines = told.lines()
+    assert [(line["result"], line["severity"]) for line in lines] == [
+        *(("succeeded", "INFO"), ("cancelled", "INFO"), ("lapsed", "INFO")),
+        *(("failed", "WARNING"), ("timed_out", "WARNING"), ("unknown", "WARNING")),
+    ]
+    assert {(line["tenant"], line["command_id"], line["receipt"]) for line in lines} == {
+        (settling.tenant, settling.command_id, settling.hash)
+    }
+
+
 def test_a_ledger_that_went_back_is_an_error_that_names_its_tenant(told: Told) -> None:
     told.telemetry.went_back("acme")
     (line,) = told.lines()
@@ -100,9 +126,12 @@ def test_a_ledger_that_went_back_is_an_error_that_names_its_tenant(told: Told) -
 
 
 def test_a_check_is_told_when_it_changes(told: Told) -> None:
-    for ok in (True, True, False, False, True):
-        told.telemetry.probed("store", ok)
-    assert [line["message"] for line in told.lines()] == ["a health check fails", "a health check passes again"]
+    for trouble in ("", "", "no host db-7", "refused", ""):
+        told.telemetry.probed("store", trouble)
+    assert [(line["message"], line.get("trouble")) for line in told.lines()] == [
+        ("a health check fails", "no host db-7"),
+        ("a health check passes again", None),
+    ]
 
 
 def test_a_failure_that_repeats_is_told_once_a_second_with_its_count(told: Told) -> None:

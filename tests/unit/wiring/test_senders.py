@@ -29,16 +29,19 @@ class Quiet:
 
 
 def opened(environ: Mapping[str, str]) -> tuple[bool, bool]:
-    """Whether Google's tokens are taken, and whether webhooks are."""
+    """Whether Google's tokens are taken, and whether webhooks are; nothing of it goes on after it is closed."""
 
     async def ask() -> tuple[bool, bool]:
         senders = await Senders.open(Settings.load(environ).settings, MovableClock(), Quiet())  # type: ignore[arg-type]
         try:
             webhooks = senders.webhooks
+            pushed = {"push_keys": "ok"} if "PUBSUB_PUSH_AUDIENCE" in environ else {}
+            assert {check: result() for check, result in senders.published_keys.items()} == pushed
             assert webhooks is None or isinstance(webhooks, SignedWebhooks)
             return senders.pushing(verifier()) is not None, webhooks is not None
         finally:
             await senders.aclose()
+            assert asyncio.all_tasks() == {asyncio.current_task()}
 
     return asyncio.run(ask())
 

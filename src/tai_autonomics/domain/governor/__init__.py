@@ -41,6 +41,7 @@ from tai_autonomics.domain.governor.commands import (
     PauseGovernor,
     ReportResult,
     ResumeGovernor,
+    UngatedCommand,
 )
 from tai_autonomics.domain.governor.deciding import budget_use, decide, elapse
 from tai_autonomics.domain.governor.evaluating import Surroundings, hold_noted, reconsider, refusing_until
@@ -141,6 +142,7 @@ __all__ = [
     "ThrottleSet",
     "Throttled",
     "TimerKind",
+    "UngatedCommand",
     "WindowSeen",
     "WouldHaveActed",
     "action_of",

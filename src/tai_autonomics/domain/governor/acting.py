@@ -125,7 +125,7 @@ def _begin(command: BeginAttempt, action: InFlight, now: Moment) -> Answer:
     if stage_of(action) not in ("ready", "retrying") or command.attempt != action.attempts + 1:
         return refusals.not_now(command, action, "see its attempts: another one may be under way")
     if action.retry_at is not None and now < action.retry_at:
-        return refusals.not_now(command, action, f"wait until {action.retry_at}")
+        return refusals.not_yet(command, action.retry_at)
     if not _fits(now, action):
         return refusals.not_now(command, action, "nothing to do: too little time is left before its deadline")
     if action.target is not None and command.target != action.target:

@@ -117,7 +117,9 @@ class EndThrottle(Struct, frozen=True, gc=False):
     due: Moment
 
 
-ActionCommand = ApproveAction | DenyAction | CancelAction | BeginAttempt | ReportResult | GiveUp
+UngatedCommand = DenyAction | CancelAction | BeginAttempt | ReportResult | GiveUp
+"""Of an action: what no gate stands before."""
+ActionCommand = ApproveAction | UngatedCommand
 ActionTimer = LoseAttempt | LapseApproval | PassDeadline
 GovernorTimer = ActionTimer | EndBudget | EndThrottle
 GovernorCommand = Observe | PauseGovernor | ResumeGovernor | ActionCommand

@@ -1,7 +1,7 @@
 """Why a governor does not do what it is asked, each with what the caller can do."""
 
 from tai_autonomics.domain.decider import Refused, name_of
-from tai_autonomics.domain.governor.commands import ActionCommand, GovernorTimer
+from tai_autonomics.domain.governor.commands import ActionCommand, BeginAttempt, GovernorTimer
 from tai_autonomics.domain.governor.events import SignalRefused
 from tai_autonomics.domain.governor.states import GovernorState, InFlight, stage_of
 from tai_autonomics.domain.identifiers import ActionId
@@ -47,6 +47,12 @@ def not_in_flight(action_id: ActionId) -> Refused:
 def not_now(command: ActionCommand, action: InFlight, next_step: str) -> Refused:
     """The action's stage does not allow it."""
     return Refused("invalid_transition", f"cannot {name_of(command)} while it is {stage_of(action)}", next_step)
+
+
+def not_yet(command: BeginAttempt, retry_at: Moment) -> Refused:
+    """Time cures it, so the reason is one that leaves the attempt's command id free: it is said again at that time."""
+    detail = f"attempt {command.attempt} may not begin before {retry_at}"
+    return Refused("governor_refusing", detail, f"wait until {retry_at}")
 
 
 def approved_already(by: str) -> Refused:

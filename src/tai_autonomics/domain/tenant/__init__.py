@@ -32,6 +32,7 @@ from tai_autonomics.domain.tenant.events import (
 from tai_autonomics.domain.tenant.evolving import evolve
 from tai_autonomics.domain.tenant.state import INITIAL_STATE, TenantState, throttle_in_force
 from tai_autonomics.domain.tenant.timers import (
+    TIMER_KINDS,
     SetEffect,
     SetTimer,
     SettleEffect,
@@ -44,6 +45,7 @@ from tai_autonomics.domain.tenant.timers import (
 
 __all__ = [
     "INITIAL_STATE",
+    "TIMER_KINDS",
     "Archive",
     "Bounds",
     "Check",

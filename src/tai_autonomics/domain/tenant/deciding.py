@@ -25,10 +25,12 @@ from tai_autonomics.domain.entitlement import decide as decide_entitlement
 from tai_autonomics.domain.entitlement import evolve as evolve_entitlement
 from tai_autonomics.domain.fleet import Reserve
 from tai_autonomics.domain.gates import (
+    Ask,
     Failed,
     Passed,
     compliance_permits,
     entitlement_is_in_service,
+    plainly,
     quota_is_available,
     quota_is_in_plan,
     rate_is_within_throttle,
@@ -79,10 +81,12 @@ def decide(
     bounds: Bounds,
     action_id: ActionId,
     counted: BudgetUse | None = None,
+    ask: Ask = plainly,
 ) -> Decision:
     """
     The answer to the command at `now`, which is never earlier than the last decision's time.
 
+    Every gate is asked through `ask`.
     `action_id` names the action that the decision may ask for, or the hold that it places; it has named no other one
     before. `counted` is what was asked of this instance under the tenant's throttle, for a consume while one is in
     force.
@@ -91,9 +95,9 @@ def decide(
     """
     match command:
         case Consume():
-            return _consume(command, state, now, plans, counted)
+            return _consume(command, state, now, plans, counted, ask)
         case Verify():
-            return _verify(command, state, now, plans, bounds)
+            return _verify(command, state, now, plans, bounds, ask)
         case Release() | Reset():
             return _correct(command, state, now, plans)
         case Activate() | Expire() | EndTerm() | ApplyPlanChange():
@@ -101,17 +105,17 @@ def decide(
         case PlaceHold() | ReleaseHold() | Attest() | ExpireHold() | LapseAttestation():
             return complying.decide(command, state, now, plans, action_id)
         case Erase():
-            return _erase(command, state, now, plans)
+            return _erase(command, state, now, plans, ask)
         case Archive():
-            return _archive(command, state, now, plans)
+            return _archive(command, state, now, plans, ask)
         case Restore():
             return _restore(command, state, surroundings(state, now, plans, bounds, action_id), plans)
         case Observe():
-            return governing.observe(command, state, surroundings(state, now, plans, bounds, action_id))
+            return governing.observe(command, state, surroundings(state, now, plans, bounds, action_id), ask)
         case PauseGovernor() | ResumeGovernor() | EndBudget() | EndThrottle():
             return governing.steer(command, state, surroundings(state, now, plans, bounds, action_id))
         case ApproveAction():
-            return governing.approve(command, state, surroundings(state, now, plans, bounds, action_id))
+            return governing.approve(command, state, surroundings(state, now, plans, bounds, action_id), ask)
         case (
             DenyAction()
             | CancelAction()
@@ -122,26 +126,28 @@ def decide(
             | LapseApproval()
             | PassDeadline()
         ):
-            return governing.act_on(command, state, surroundings(state, now, plans, bounds, action_id), plans)
+            return governing.act_on(command, state, surroundings(state, now, plans, bounds, action_id), plans, ask)
         case Reserve():
-            return governing.reserve_in_fleet(command, state, now, plans)
+            return governing.reserve_in_fleet(command, state, now, plans, ask)
         case _:
-            return _change(command, state, now, plans, bounds)
+            return _change(command, state, now, plans, bounds, ask)
 
 
-def _consume(command: Consume, state: TenantState, now: Moment, plans: Plans, counted: BudgetUse | None) -> Decision:
+def _consume(
+    command: Consume, state: TenantState, now: Moment, plans: Plans, counted: BudgetUse | None, ask: Ask
+) -> Decision:
     subject = Subject("quota", command.quota)
     plan = effective_plan(state, plans)
-    permitted = compliance_permits("service", state.compliance, plan, now)
+    permitted = ask(compliance_permits, "service", state.compliance, plan, now)
     if isinstance(permitted, Failed):
         return refused_by(subject, None, (), permitted)
-    entitled = tenant_is_entitled(command.entitlement_id, state, plan)
+    entitled = ask(tenant_is_entitled, command.entitlement_id, state, plan)
     if isinstance(entitled, Failed):
         return refused_by(subject, None, (permitted,), entitled)
     passed: tuple[Passed, ...] = (permitted, entitled)
     throttle = throttle_in_force(state, now)
     if throttle is not None:
-        within = rate_is_within_throttle(throttle, throttle_use(now, throttle, counted))
+        within = ask(rate_is_within_throttle, throttle, throttle_use(now, throttle, counted))
         if isinstance(within, Failed):
             return refused_by(subject, None, passed, within)
         passed = (*passed, within)
@@ -149,7 +155,7 @@ def _consume(command: Consume, state: TenantState, now: Moment, plans: Plans, co
     if quota is None:
         return refused_by(subject, None, passed, quota_is_in_plan(command.quota, plan))
     use = use_at(now, quota.per, state.quotas.get(command.quota))
-    available = quota_is_available(quota, use, command.amount)
+    available = ask(quota_is_available, quota, use, command.amount)
     if isinstance(available, Failed):
         return refused_by(subject, None, passed, available)
     events = with_consequences(consume(command, quota, use), state, plan, now)
@@ -167,13 +173,13 @@ def _correct(command: Release | Reset, state: TenantState, now: Moment, plans: P
             return Decision(subject, None, None, (), Accepted(with_consequences(events, state, plan, now)))
 
 
-def _verify(command: Verify, state: TenantState, now: Moment, plans: Plans, bounds: Bounds) -> Decision:
+def _verify(command: Verify, state: TenantState, now: Moment, plans: Plans, bounds: Bounds, ask: Ask) -> Decision:
     before = entitlement_of(state, command.entitlement_id)
     subject = Subject("entitlement", command.entitlement_id)
-    permitted = compliance_permits("service", state.compliance, effective_plan(state, plans), now)
+    permitted = ask(compliance_permits, "service", state.compliance, effective_plan(state, plans), now)
     if isinstance(permitted, Failed):
         return refused_by(subject, before.status, (), permitted)
-    entitled = entitlement_is_in_service(command.entitlement_id, before)
+    entitled = ask(entitlement_is_in_service, command.entitlement_id, before)
     if isinstance(entitled, Failed):
         return refused_by(subject, before.status, (permitted,), entitled)
     outcome = decide_entitlement(
@@ -182,11 +188,13 @@ def _verify(command: Verify, state: TenantState, now: Moment, plans: Plans, boun
     return _concluded(command.entitlement_id, outcome, state, now, plans, (permitted, entitled))
 
 
-def _change(command: LifecycleCommand, state: TenantState, now: Moment, plans: Plans, bounds: Bounds) -> Decision:
+def _change(
+    command: LifecycleCommand, state: TenantState, now: Moment, plans: Plans, bounds: Bounds, ask: Ask
+) -> Decision:
     before = entitlement_of(state, command.entitlement_id)
     gates: tuple[Passed, ...] = ()
     if isinstance(command, PERMITTED):
-        permitted = compliance_permits("service", state.compliance, effective_plan(state, plans), now)
+        permitted = ask(compliance_permits, "service", state.compliance, effective_plan(state, plans), now)
         if isinstance(permitted, Failed):
             return refused_by(Subject("entitlement", command.entitlement_id), before.status, (), permitted)
         gates = (permitted,)
@@ -208,9 +216,9 @@ def _elapse(timer: EntitlementTimer, state: TenantState, now: Moment, plans: Pla
     return _concluded(timer.entitlement_id, outcome, state, now, plans)
 
 
-def _erase(command: Erase, state: TenantState, now: Moment, plans: Plans) -> Decision:
+def _erase(command: Erase, state: TenantState, now: Moment, plans: Plans, ask: Ask) -> Decision:
     subject, plan = Subject("receipt", str(command.seq)), effective_plan(state, plans)
-    permitted = () if command.again else (compliance_permits("erasure", state.compliance, plan, now),)
+    permitted = () if command.again else (ask(compliance_permits, "erasure", state.compliance, plan, now),)
     for gate in permitted:
         if isinstance(gate, Failed):
             return refused_by(subject, None, (), gate)
@@ -218,9 +226,9 @@ def _erase(command: Erase, state: TenantState, now: Moment, plans: Plans) -> Dec
     return Decision(subject, None, None, permitted, Accepted(events))
 
 
-def _archive(command: Archive, state: TenantState, now: Moment, plans: Plans) -> Decision:
+def _archive(command: Archive, state: TenantState, now: Moment, plans: Plans, ask: Ask) -> Decision:
     subject, plan = Subject("ledger", command.ledger), effective_plan(state, plans)
-    permitted = compliance_permits("erasure", state.compliance, plan, now)
+    permitted = ask(compliance_permits, "erasure", state.compliance, plan, now)
     if isinstance(permitted, Failed):
         return refused_by(subject, None, (), permitted)
     said = LedgerArchived(

@@ -12,6 +12,7 @@ from tai_autonomics.domain.decider import Accepted, Refused, fold
 from tai_autonomics.domain.entitlement import IN_SERVICE, Suspend
 from tai_autonomics.domain.entitlement import decide as decide_entitlement
 from tai_autonomics.domain.gates import (
+    Ask,
     Failed,
     Passed,
     action_is_within_budget,
@@ -21,13 +22,11 @@ from tai_autonomics.domain.gates import (
 from tai_autonomics.domain.governor import (
     ActionRequested,
     ActionSettled,
+    ActionTimer,
     ApproveAction,
     BeginAttempt,
-    CancelAction,
-    DenyAction,
     EndBudget,
     EndThrottle,
-    GiveUp,
     GovernorEvent,
     LapseApproval,
     LoseAttempt,
@@ -37,6 +36,7 @@ from tai_autonomics.domain.governor import (
     ReportResult,
     ResumeGovernor,
     Surroundings,
+    UngatedCommand,
     budget_use,
     decide,
     elapse,
@@ -59,9 +59,6 @@ GOVERNOR: Final = Subject("governor", "autonomic")
 SUSPENDED_MAX: Final = 64
 """As many entitlements one receipt can suspend; an action that would have to suspend more fails."""
 
-ActionCommand = DenyAction | CancelAction | BeginAttempt | ReportResult | GiveUp
-ActionTimer = LoseAttempt | LapseApproval | PassDeadline
-
 
 def surroundings(state: TenantState, now: Moment, plans: Plans, bounds: Bounds, action_id: ActionId) -> Surroundings:
     """What the governor is told of the tenant."""
@@ -71,10 +68,10 @@ def surroundings(state: TenantState, now: Moment, plans: Plans, bounds: Bounds, 
     return Surroundings(now, plan, facts, action_id, bounds.observed_ahead_seconds_max, closed)
 
 
-def observe(command: Observe, state: TenantState, around: Surroundings) -> Decision:
+def observe(command: Observe, state: TenantState, around: Surroundings, ask: Ask) -> Decision:
     """Signals; with the gates of the action that they lead to, if they do."""
     was = status_of(state.governor)
-    entitled = tenant_is_entitled(None, state, around.plan)
+    entitled = ask(tenant_is_entitled, None, state, around.plan)
     if isinstance(entitled, Failed):
         return refused_by(GOVERNOR, was, (), entitled)
     match decide(command, state.governor, around):
@@ -82,7 +79,7 @@ def observe(command: Observe, state: TenantState, around: Surroundings) -> Decis
             return Decision(GOVERNOR, was, was, (entitled,), refused)
         case Accepted(events):
             acts = any(isinstance(each, ActionRequested) for each in events)
-            gates = _gates_of_act(state, around) if acts else (entitled,)
+            gates = _gates_of_act(state, around, ask) if acts else (entitled,)
             return _governors(events, gates, state, around)
 
 
@@ -103,11 +100,11 @@ def steer(
             return _governors(events, (), state, around)
 
 
-def approve(command: ApproveAction, state: TenantState, around: Surroundings) -> Decision:
+def approve(command: ApproveAction, state: TenantState, around: Surroundings, ask: Ask) -> Decision:
     """A person's approval meets the gates again that the rule met."""
     subject, was = Subject("action", command.action_id), _stage(state, command.action_id)
     passed: tuple[Passed, ...] = ()
-    for gate in _gates_of_act(state, around):
+    for gate in _gates_of_act(state, around, ask):
         if isinstance(gate, Failed):
             return refused_by(subject, was, passed, gate)
         passed = (*passed, gate)
@@ -122,7 +119,9 @@ def approve(command: ApproveAction, state: TenantState, around: Surroundings) ->
             )
 
 
-def act_on(command: ActionCommand | ActionTimer, state: TenantState, around: Surroundings, plans: Plans) -> Decision:
+def act_on(
+    command: UngatedCommand | ActionTimer, state: TenantState, around: Surroundings, plans: Plans, ask: Ask
+) -> Decision:
     """What becomes of an action; once it is settled, every rule is asked about what came meanwhile."""
     subject, was = Subject("action", command.action_id), _stage(state, command.action_id)
     match command:
@@ -134,28 +133,29 @@ def act_on(command: ActionCommand | ActionTimer, state: TenantState, around: Sur
         case Refused() as refused:
             return Decision(subject, was, was, (), refused)
         case Accepted(said):
-            return _followed(command, subject, was, said, state, around, plans)
+            return _followed(command, subject, was, said, state, around, plans, ask)
 
 
-def reserve_in_fleet(command: fleet.Reserve, state: TenantState, now: Moment, plans: Plans) -> Decision:
+def reserve_in_fleet(command: fleet.Reserve, state: TenantState, now: Moment, plans: Plans, ask: Ask) -> Decision:
     """One action more of its type over all tenants; decided in the fleet's own ledger."""
     subject = Subject("action", command.action_id)
     budget = plans.fleet.get(command.type)
     use = None if budget is None else budget_use_at(now, budget, state.fleet.get(command.type))
-    within = action_is_within_budget(use, of="fleet")
+    within = ask(action_is_within_budget, use, of="fleet")
     if isinstance(within, Failed):
         return refused_by(subject, None, (), within)
     return Decision(subject, None, None, (within,), Accepted(fleet.reserve(command, use).events))
 
 
 def _followed(
-    command: ActionCommand | ActionTimer,
+    command: UngatedCommand | ActionTimer,
     subject: Subject,
     was: str | None,
     said: tuple[Event, ...],
     state: TenantState,
     around: Surroundings,
     plans: Plans,
+    ask: Ask,
 ) -> Decision:
     settled = next((event for event in said if isinstance(event, ActionSettled)), None)
     gates: tuple[Passed | Failed, ...] = ()
@@ -167,7 +167,7 @@ def _followed(
         more = reconsider(after.governor, around)
         said = (*said, *more)
         if any(isinstance(event, ActionRequested) for event in more):
-            gates = _gates_of_act(after, around)
+            gates = _gates_of_act(after, around, ask)
     to = _stage(after, command.action_id) if settled is None else settled.result
     kind: Kind = "action_attempt" if isinstance(command, BeginAttempt) else "action_result"
     return Decision(subject, was, to, gates, Accepted(with_consequences(said, state, plan, around.now)), kind)
@@ -182,16 +182,16 @@ def _governors(
     return Decision(GOVERNOR, status_of(state.governor), to, gates, Accepted(said))
 
 
-def _gates_of_act(state: TenantState, around: Surroundings) -> tuple[Passed | Failed, ...]:
+def _gates_of_act(state: TenantState, around: Surroundings, ask: Ask) -> tuple[Passed | Failed, ...]:
     return (
-        compliance_permits("actions", state.compliance, around.plan, around.now),
-        tenant_is_entitled(None, state, around.plan),
-        governor_is_not_refusing(state.governor),
-        action_is_within_budget(budget_use(state.governor, around)),
+        ask(compliance_permits, "actions", state.compliance, around.plan, around.now),
+        ask(tenant_is_entitled, None, state, around.plan),
+        ask(governor_is_not_refusing, state.governor),
+        ask(action_is_within_budget, budget_use(state.governor, around)),
     )
 
 
-def _within_bounds(command: ActionCommand, state: TenantState) -> ActionCommand:
+def _within_bounds(command: UngatedCommand, state: TenantState) -> UngatedCommand:
     """A suspension of more than one receipt holds has failed."""
     action = state.governor.in_flight
     if not isinstance(command, ReportResult) or action is None or not isinstance(action.order, SuspendEntitlements):

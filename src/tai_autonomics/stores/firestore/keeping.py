@@ -49,6 +49,9 @@ class Keeping:
         found = await self._engine.get([documents.quarantine_path(id)])
         return next(iter(await self._messages(found.values())), None)
 
+    async def quarantine_size(self) -> int:
+        return await self._engine.count(queries.EVERY_QUARANTINED, up_to=self._quarantine_max)
+
     async def to_redrive(self, now: str, limit: int) -> tuple[Quarantined, ...]:
         return await self._messages(await self._engine.query(queries.TO_REDRIVE, now, limit=limit))
 

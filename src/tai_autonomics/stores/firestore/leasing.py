@@ -5,7 +5,8 @@ All shards are asked in one query, which costs one read when nothing is due. Whe
 our hands, fewer shards are asked, chosen by chance, until that ends: instances go out of each other's way.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -26,10 +27,10 @@ class Leasing:
         self._chance = chance
         self._asked = SHARDS
 
-    async def lease(self, limit: int, seconds: float) -> tuple[Leased, ...]:
+    async def lease(self, limit: int, seconds: float, kinds: Sequence[str] | None) -> tuple[Leased, ...]:
         """By the engine's clock."""
         now = moment_of(await self._engine.now())
-        rows = await self._engine.query(queries.READY, self._shards(), now, limit=limit)
+        rows = await self._ready(now, kinds, limit)
         if not rows:
             return ()
         leased = [_leased(row, now, seconds) for row in rows]
@@ -44,6 +45,15 @@ class Leasing:
         )
         self._asked = min(self._asked * 2, SHARDS) if all(taken) else max(self._asked // 2, 1)
         return tuple(mine for mine, is_mine in zip(leased, taken, strict=True) if is_mine)
+
+    async def _ready(self, now: str, kinds: Sequence[str] | None, limit: int) -> list[Found]:
+        shards = self._shards()
+        if kinds is None:
+            return await self._engine.query(queries.READY, shards, now, limit=limit)
+        found = await asyncio.gather(
+            *(self._engine.query(queries.READY_OF, kind, shards, now, limit=limit) for kind in kinds)
+        )
+        return sorted((row for rows in found for row in rows), key=lambda row: str(row.content["ready"]))[:limit]
 
     def _shards(self) -> list[int]:
         start = self._chance(1)[0]

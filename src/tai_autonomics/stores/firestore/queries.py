@@ -90,6 +90,9 @@ NEWEST_HEAD: Final = Query("heads", (("shard", "=="),), order="written", descend
 READY: Final = Query("due", (("shard", "in"), ("ready", "<=")), order="ready")
 """The due rows of some shards whose time has come, the longest due first."""
 
+READY_OF: Final = Query("due", (("kind", "=="), ("shard", "in"), ("ready", "<=")), order="ready")
+"""Of those, the rows of one kind: with all shards, more kinds would be more alternatives than one query may have."""
+
 QUARANTINED: Final = Query("quarantine", (("id", ">"),), order="id")
 
 TO_REDRIVE: Final = Query("quarantine", (("redrive_at", "<="),), order="redrive_at")
@@ -109,6 +112,7 @@ QUERIES: Final = (
     TENANTS,
     NEWEST_HEAD,
     READY,
+    READY_OF,
     QUARANTINED,
     TO_REDRIVE,
     EVERY_QUARANTINED,

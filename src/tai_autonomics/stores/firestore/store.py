@@ -211,14 +211,18 @@ class FirestoreStore:
     async def erased(self) -> tuple[Erased, ...]:
         return await reading.erased(self._engine)
 
-    async def lease(self, limit: int, seconds: float, now: str | None = None) -> tuple[Leased, ...]:
+    async def lease(
+        self, limit: int, seconds: float, now: str | None = None, *, kinds: Sequence[str] | None = None
+    ) -> tuple[Leased, ...]:
         """
-        By Firestore's clock; `now` is another's, and does not count. Costs two reads when nothing is due.
+        By Firestore's clock; `now` is another's, and does not count.
+
+        Costs two reads when nothing is due; where kinds are named, one, and one a kind.
 
         Where other instances lease at the same moment, it may find fewer rows than are due.
         """
         self._check_writable()
-        return await self._leasing.lease(limit, seconds)
+        return await self._leasing.lease(limit, seconds, kinds)
 
     async def quarantine(self, message: Quarantined) -> bool:
         """The bound may be passed by what is counted at the same moment: 8 messages an instance."""
@@ -230,6 +234,9 @@ class FirestoreStore:
 
     async def quarantined_one(self, id: str) -> Quarantined | None:
         return await self._keeping.quarantined_one(id)
+
+    async def quarantine_size(self) -> int:
+        return await self._keeping.quarantine_size()
 
     async def to_redrive(self, now: str, limit: int) -> tuple[Quarantined, ...]:
         return await self._keeping.to_redrive(now, limit)

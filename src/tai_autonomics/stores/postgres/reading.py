@@ -122,9 +122,9 @@ async def erased(connection: Connection) -> tuple[Erased, ...]:
     return tuple(Erased(*row) for row in rows)
 
 
-async def lease(connection: Connection, limit: int, seconds: float) -> tuple[Leased, ...]:
+async def lease(connection: Connection, limit: int, seconds: float, kinds: Sequence[str] | None) -> tuple[Leased, ...]:
     """Writes too, in the statement that finds the rows."""
-    asked = {"limit": limit, "seconds": float(seconds)}
+    asked = {"limit": limit, "seconds": float(seconds), "kinds": None if kinds is None else list(kinds)}
     rows = await (await ask(connection, sql.LEASE_DUE, asked)).fetchall()
     return tuple(
         Leased(tenant, Due(subject, kind, due, payload), until, attempts)
@@ -139,6 +139,12 @@ async def quarantined(connection: Connection, after: str, limit: int) -> tuple[Q
 async def quarantined_one(connection: Connection, id: str) -> Quarantined | None:
     found = _quarantined(await (await ask(connection, sql.SELECT_QUARANTINED_ONE, (id,))).fetchall())
     return found[0] if found else None
+
+
+async def quarantine_size(connection: Connection) -> int:
+    row = await (await ask(connection, sql.COUNT_QUARANTINED, ())).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 async def to_redrive(connection: Connection, now: str, limit: int) -> tuple[Quarantined, ...]:

@@ -229,6 +229,7 @@ WRITE_NOTHING: Final = "SELECT pg_logical_emit_message(true, 'tai', '')"
 LEASE_DUE: Final = """
     WITH found AS MATERIALIZED (
         SELECT tenant, subject, kind, ready FROM tai.due WHERE ready <= (SELECT tai.moment(tai.clock()))
+            AND (%(kinds)b::text[] IS NULL OR kind = ANY(%(kinds)b::text[]))
         ORDER BY ready, tenant, subject, kind LIMIT %(limit)b::bigint FOR UPDATE SKIP LOCKED
     )
     UPDATE tai.due SET attempts = due.attempts + 1, ready = tai.moment(tai.clock() + make_interval(
@@ -268,6 +269,7 @@ PUT_OFF_QUARANTINED: Final = """
     SET reason = %(reason)b::text, redrives = %(redrives)b::integer, redrive_at = %(redrive_at)b::text
     WHERE id = %(id)b::text
 """
+COUNT_QUARANTINED: Final = "SELECT count(*) FROM tai.quarantine"
 DELETE_QUARANTINED: Final = "DELETE FROM tai.quarantine WHERE id = %b::text"
 
 KEEP_POLICY: Final = """

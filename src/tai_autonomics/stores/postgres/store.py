@@ -204,9 +204,11 @@ class PostgresStore:
     async def erased(self) -> tuple[Erased, ...]:
         return await self._read(reading.erased)
 
-    async def lease(self, limit: int, seconds: float, now: str | None = None) -> tuple[Leased, ...]:
+    async def lease(
+        self, limit: int, seconds: float, now: str | None = None, *, kinds: Sequence[str] | None = None
+    ) -> tuple[Leased, ...]:
         """By the server's clock; `now` is another's, and does not count."""
-        return await self._write(lambda connection: reading.lease(connection, limit, seconds))
+        return await self._write(lambda connection: reading.lease(connection, limit, seconds, kinds))
 
     async def quarantine(self, message: Quarantined) -> bool:
         return await self._write(lambda connection: self._quarantine(connection, message))
@@ -223,6 +225,9 @@ class PostgresStore:
 
     async def quarantined_one(self, id: str) -> Quarantined | None:
         return await self._read(lambda connection: reading.quarantined_one(connection, id))
+
+    async def quarantine_size(self) -> int:
+        return await self._read(reading.quarantine_size)
 
     async def to_redrive(self, now: str, limit: int) -> tuple[Quarantined, ...]:
         return await self._read(lambda connection: reading.to_redrive(connection, now, limit))

@@ -124,8 +124,17 @@ def erased(connection: Connection) -> tuple[Erased, ...]:
     return tuple(Erased(*row) for row in connection.execute(sql.SELECT_ERASED).fetchall())
 
 
-def has_ready(connection: Connection, now: str) -> bool:
-    return bool(_only(connection, sql.EXISTS_READY, (now,)))
+def has_ready(connection: Connection, now: str, kinds: Sequence[str] | None) -> bool:
+    if kinds is None:
+        return bool(_only(connection, sql.EXISTS_READY, (now,)))
+    return bool(_only(connection, sql.EXISTS_READY_OF, (now, _json(kinds))))
+
+
+def ready(connection: Connection, now: str, kinds: Sequence[str] | None, limit: int) -> list[Any]:
+    """Due rows as the writer leases them: (id, tenant, subject, kind, due, payload, attempts)."""
+    if kinds is None:
+        return connection.execute(sql.SELECT_READY, (now, limit)).fetchall()
+    return connection.execute(sql.SELECT_READY_OF, (now, _json(kinds), limit)).fetchall()
 
 
 def quarantined(connection: Connection, after: str, limit: int) -> tuple[Quarantined, ...]:
@@ -135,6 +144,11 @@ def quarantined(connection: Connection, after: str, limit: int) -> tuple[Quarant
 def quarantined_one(connection: Connection, id: str) -> Quarantined | None:
     row = connection.execute(sql.SELECT_QUARANTINED_ONE, (id,)).fetchone()
     return None if row is None else _quarantined(row)
+
+
+def quarantine_size(connection: Connection) -> int:
+    count: int = connection.execute(sql.COUNT_QUARANTINED).fetchone()[0]
+    return count
 
 
 def to_redrive(connection: Connection, now: str, limit: int) -> tuple[Quarantined, ...]:

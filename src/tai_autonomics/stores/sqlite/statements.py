@@ -189,6 +189,14 @@ EXISTS_READY: Final = "SELECT EXISTS (SELECT 1 FROM due WHERE ready <= ?)"
 SELECT_READY: Final = """
     SELECT id, tenant, subject, kind, due, payload, attempts FROM due WHERE ready <= ? ORDER BY ready, id LIMIT ?
 """
+# The plus keeps the index of kinds out of it: that holds every timer, also those that are due in a year.
+EXISTS_READY_OF: Final = """
+    SELECT EXISTS (SELECT 1 FROM due WHERE ready <= ? AND +kind IN (SELECT value FROM json_each(?)))
+"""
+SELECT_READY_OF: Final = """
+    SELECT id, tenant, subject, kind, due, payload, attempts FROM due
+    WHERE ready <= ? AND +kind IN (SELECT value FROM json_each(?)) ORDER BY ready, id LIMIT ?
+"""
 LEASE_DUE: Final = """
     UPDATE due SET attempts = attempts + 1, ready = json_extract(leased.value, '$[1]')
     FROM json_each(?) AS leased WHERE due.id = json_extract(leased.value, '$[0]')
@@ -218,6 +226,7 @@ SELECT_TO_REDRIVE: Final = """
 PUT_OFF_QUARANTINED: Final = """
     UPDATE quarantine SET reason = :reason, redrives = :redrives, redrive_at = :redrive_at WHERE id = :id
 """
+COUNT_QUARANTINED: Final = "SELECT count(*) FROM quarantine"
 DELETE_QUARANTINED: Final = "DELETE FROM quarantine WHERE id = ?"
 
 KEEP_POLICY: Final = """

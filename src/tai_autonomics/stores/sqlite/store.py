@@ -178,13 +178,15 @@ class SQLiteStore:
     async def erased(self) -> tuple[Erased, ...]:
         return await self._read(reading.erased)
 
-    async def lease(self, limit: int, seconds: float, now: str | None = None) -> tuple[Leased, ...]:
+    async def lease(
+        self, limit: int, seconds: float, now: str | None = None, *, kinds: Sequence[str] | None = None
+    ) -> tuple[Leased, ...]:
         """`now` is required: SQLite has no clock of its own."""
         assert now is not None
         # Asked of a reader first: a poll that finds nothing costs the writer nothing.
-        if not await self._read(partial(reading.has_ready, now=now)):
+        if not await self._read(partial(reading.has_ready, now=now, kinds=kinds)):
             return ()
-        return await self._write(lambda writer: writer.lease(limit, seconds, now))
+        return await self._write(lambda writer: writer.lease(limit, seconds, now, kinds))
 
     async def quarantine(self, message: Quarantined) -> bool:
         return await self._write(lambda writer: writer.quarantine(message))
@@ -194,6 +196,9 @@ class SQLiteStore:
 
     async def quarantined_one(self, id: str) -> Quarantined | None:
         return await self._read(partial(reading.quarantined_one, id=id))
+
+    async def quarantine_size(self) -> int:
+        return await self._read(reading.quarantine_size)
 
     async def to_redrive(self, now: str, limit: int) -> tuple[Quarantined, ...]:
         return await self._read(partial(reading.to_redrive, now=now, limit=limit))

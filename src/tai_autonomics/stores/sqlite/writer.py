@@ -167,15 +167,15 @@ class Writer:
             self._wrote(count, False)
         return int(count)
 
-    def lease(self, limit: int, seconds: float, now: str) -> tuple[Leased, ...]:
-        return self.run(lambda connection: self._lease(connection, limit, seconds, now))
+    def lease(self, limit: int, seconds: float, now: str, kinds: Sequence[str] | None) -> tuple[Leased, ...]:
+        return self.run(lambda connection: self._lease(connection, limit, seconds, now, kinds))
 
-    def _lease(self, connection: sqlite3.Connection, limit: int, seconds: float, now: str) -> tuple[Leased, ...]:
+    def _lease(
+        self, connection: sqlite3.Connection, limit: int, seconds: float, now: str, kinds: Sequence[str] | None
+    ) -> tuple[Leased, ...]:
         leased = {
             row_id: Leased(tenant, Due(subject, kind, due, payload), _until(now, seconds, attempts), attempts + 1)
-            for row_id, tenant, subject, kind, due, payload, attempts in connection.execute(
-                sql.SELECT_READY, (now, limit)
-            )
+            for row_id, tenant, subject, kind, due, payload, attempts in reading.ready(connection, now, kinds, limit)
         }
         if leased:
             ends = msgspec.json.encode([(row_id, row.until) for row_id, row in leased.items()]).decode()

@@ -198,7 +198,8 @@ def test_a_temporary_failure_is_tried_again_at_its_time_with_the_same_target() -
         AttemptEnded(ACTION, 1, "failed", "detail", 5, retry_at=after(30), deadline=after(630)),
     )
     assert (again.decision.to, stage(history)) == ("retrying", "retrying")
-    history.when(BeginAttempt(ACTION, 2, TARGET), at=after(29)).then_refused("invalid_transition")
+    early = history.when(BeginAttempt(ACTION, 2, TARGET), at=after(29)).then_refused("governor_refusing")
+    assert early.next_step == f"wait until {after(30)}"
     history.when(BeginAttempt(ACTION, 2, {"url": "else"}), at=after(30)).then_refused("invalid_transition")
     assert stage(attempted(history, at=after(30))) == "attempting"
 

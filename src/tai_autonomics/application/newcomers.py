@@ -1,0 +1,23 @@
+"""How many ledgers each caller began in the current minute: bounds what one caller can make grow."""
+
+from tai_autonomics.errors import Overloaded
+
+
+class Newcomers:
+    """Counts from the first ledger of a minute to its end, by the monotonic clock."""
+
+    def __init__(self, per_minute_max: int) -> None:
+        self._per_minute_max = per_minute_max
+        self._minute = 0
+        self._begun: dict[str, int] = {}
+
+    def admit(self, caller: str, monotonic_seconds: float) -> None:
+        """Raises Overloaded(rate_limited)."""
+        minute = int(monotonic_seconds // 60)
+        if minute != self._minute:
+            self._minute, self._begun = minute, {}
+        begun = self._begun.get(caller, 0)
+        if begun >= self._per_minute_max:
+            wait = 60 - int(monotonic_seconds % 60)
+            raise Overloaded("rate_limited", "too many new tenants in this minute", retry_after_seconds=wait)
+        self._begun[caller] = begun + 1

@@ -1,0 +1,70 @@
+"""A long list takes turns with the other requests."""
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from tests.unit.ingress.front import GRANT, House, Response, envelope
+
+from tai_autonomics.ingress.turns import ITEMS_AT_ONCE, in_turns
+
+pytestmark = pytest.mark.anyio
+
+ITEMS = 1_000
+SIGNAL = {"metric": "cpu_utilization", "value": 21.5}
+PASSES = ITEMS // ITEMS_AT_ONCE
+"""So often one walk through the list lets others in."""
+
+
+def pushed(house: House, items: list[dict[str, Any]]) -> Coroutine[Any, Any, Response]:
+    return house.acall("POST", "/pubsub", envelope(items), token="integration")
+
+
+def of_each_tenant(item: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{**item, "tenant_id": f"t{number}"} for number in range(ITEMS)]
+
+
+async def test_every_item_comes_in_order_and_others_are_served_after_every_few() -> None:
+    served: list[int] = []
+
+    async def others() -> None:
+        while True:
+            served.append(0)
+            await asyncio.sleep(0)
+
+    waiting = asyncio.create_task(others())
+    assert [item async for item in in_turns(range(ITEMS))] == list(range(ITEMS))
+    waiting.cancel()
+    assert len(served) >= PASSES - 1
+
+
+@pytest.mark.parametrize("item", [GRANT, SIGNAL], ids=["commands", "signals"])
+async def test_health_is_answered_while_a_long_message_is_read_and_decided_and_answered(item: dict[str, Any]) -> None:
+    house = House()
+    message = asyncio.create_task(pushed(house, of_each_tenant(item)))
+    answered = 0
+    while not message.done():
+        assert (await house.acall("GET", "/health", token=None)).status == 200
+        answered += 1
+        await asyncio.sleep(0)
+    assert len(message.result().json["items"]) == ITEMS
+    # It is walked through when it is read, put together, submitted and answered.
+    assert answered >= 4 * (PASSES - 1)
+
+
+async def test_when_its_sender_is_gone_everything_submitted_so_far_is_withdrawn() -> None:
+    house = House()
+    house.corridor.hold = asyncio.Event()
+    others = asyncio.all_tasks()
+    message = asyncio.create_task(pushed(house, of_each_tenant(GRANT)))
+    while not house.corridor.waiting:
+        await asyncio.sleep(0)
+    assert len(house.corridor.submissions) < ITEMS, "it is still being submitted"
+    message.cancel()
+    with suppress(asyncio.CancelledError):
+        await message
+    # A task that was cancelled ends in its own next turn.
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == others
