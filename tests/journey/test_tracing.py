@@ -235,6 +235,8 @@ def test_a_receiver_that_is_gone_costs_spans_and_no_request(tmp_path: Path) -> N
             client.post("/marketplace", json=grant(99)).raise_for_status()
         assert house.stop() == 0
     assert len(receipts(house)) == 6
+    # What the exporter says at the end is in the log as well, not beside it.
+    assert all(line.startswith("{") for line in house.output), house.output
 
 
 def test_a_receiver_that_hangs_holds_up_nothing_and_what_waits_for_it_has_a_bound(tmp_path: Path) -> None:

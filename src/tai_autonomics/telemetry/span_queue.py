@@ -16,6 +16,7 @@ SPANS_MAX: Final = 4_096
 BATCH_MAX: Final = 512
 """Spans in one export; so many make the thread begin at once."""
 GATHER_SECONDS: Final = 1.0
+LAST_WORD_SECONDS: Final = 0.1
 
 
 class SpanQueue(SpanProcessor):
@@ -66,8 +67,10 @@ class SpanQueue(SpanProcessor):
         self._thread.join(timeout_seconds)
         self._gave_up = True
         left = self._under_way + len(self._spans)
-        # Ends the exporter's pauses between its tries. A call under way is left alone: its thread holds up no exit.
+        # Ends the exporter's pauses between its tries, and lets it say so while there is a log. A call under way is
+        # left alone: its thread holds up no exit.
         self._exporter.shutdown()
+        self._thread.join(LAST_WORD_SECONDS)
         return left
 
     def _run(self) -> None:

@@ -129,6 +129,23 @@ async def test_an_attempt_that_fails_says_so_in_its_call(store: FaultyStore) -> 
     assert {parent_of(each) for each in found["attempt webhook"]} == {(await requested(store))[:16]}
 
 
+async def test_another_instance_goes_on_from_the_same_decision(store: FaultyStore) -> None:
+    first, second, hand = Keeping(ratio=1), Keeping(ratio=1), Hand()
+    clock = HandClock()
+    async with acting(store, Hand(None), clock, tracer=first.traces) as one:
+        one.executor.stop_taking()
+        span = within(first.traces)
+        await alarm(one, span)
+        span.end()
+    async with acting(store, hand, clock, tracer=second.traces) as other:
+        clock.advance(10)
+        await other.timers.wake_due()
+        await at_rest(other)
+    (attempted,), (decided, _) = second.by_name()["attempt webhook"], first.spans()[:2]
+    assert (trace_of(attempted), parent_of(attempted)) == (TRACE, id_of(decided))
+    assert hand.traces[0]["traceparent"].startswith(f"00-{TRACE}-")
+
+
 async def test_of_a_trace_that_is_not_recorded_the_receiver_hears_that(store: FaultyStore) -> None:
     keeping, hand = Keeping(ratio=0), Hand()
     async with acting(store, hand, HandClock(), tracer=keeping.traces) as one:
