@@ -55,6 +55,7 @@ EXPECTED: Final[Mapping[tuple[str, str], set[str] | None]] = {
     ("POST /v1/tenants/{tenant}/holds", ""): OPERATORS,
     ("POST /v1/tenants/{tenant}/holds/{hold}/release", ""): OPERATORS,
     ("POST /v1/tenants/{tenant}/attestations", ""): {"auditor", "admin"},
+    ("POST /v1/tenants/{tenant}/exports", ""): {"auditor", "admin"},
     ("POST /v1/tenants/{tenant}/erasures", ""): {"admin"},
 }
 
@@ -80,6 +81,14 @@ BODIES: Final[dict[str, Any]] = {
         "status": "non_compliant",
         "evidence": "urn:stolen",
         "valid_until": "2099-01-01T00:00:00Z",
+    },
+    "POST /v1/tenants/{tenant}/exports": {
+        "since": "2026-01-01T00:00:00Z",
+        "until": "2099-01-01T00:00:00Z",
+        "receipts": 1,
+        "head_seq": 1,
+        "head_hash": "0" * 64,
+        "manifest_digest": "0" * 64,
     },
     "POST /v1/tenants/{tenant}/erasures": {"seq": 1, "part": "metadata"},
     MARKETPLACE: {"tenant_id": "acme", "entitlement_id": "none"},

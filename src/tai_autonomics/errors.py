@@ -49,7 +49,7 @@ class BrokenArchive(TaiError):
 
 
 class HeldBack(TaiError):
-    """A hold forbids what was asked for; the refusal is sealed."""
+    """A hold or a retention forbids what was asked for."""
 
 
 class BrokenBundle(TaiError):

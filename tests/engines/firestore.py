@@ -1,6 +1,7 @@
 """Google's Firestore emulator: a process on a free port, started once, with a project of its own for every test."""
 
 import atexit
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cache, partial
 from os import urandom
@@ -42,10 +43,12 @@ def hand_timed(store: FirestoreStore) -> FirestoreStore:
     async def by(now: str) -> datetime:
         return time_of(now)
 
-    async def hand_timed_lease(limit: int, seconds: float, now: str | None = None) -> tuple[Leased, ...]:
+    async def hand_timed_lease(
+        limit: int, seconds: float, now: str | None = None, *, kinds: Sequence[str] | None = None
+    ) -> tuple[Leased, ...]:
         store._engine.now = engine_now if now is None else partial(by, now)
         try:
-            return await lease(limit, seconds)
+            return await lease(limit, seconds, kinds=kinds)
         finally:
             store._engine.now = engine_now
 

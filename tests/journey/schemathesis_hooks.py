@@ -12,7 +12,7 @@ from typing import Any
 
 import schemathesis
 
-KNOWN = {
+KNOWN: dict[str, Any] = {
     "tenant_id": "acme",
     "entitlement_id": "ent_1",
     "plan": "professional",
@@ -21,6 +21,10 @@ KNOWN = {
     "part": "metadata",
     "amount": 1,
     "seq": 1,
+    "head_seq": 1,
+    "since": "2026-01-01T00:00:00Z",
+    "until": "2099-01-01T00:00:00Z",
+    **json.loads(os.environ["TAI_TEST_KNOWN_IN_BODIES"]),
     "control": "dpa_signed",
     "evidence": "urn:case:1",
     "valid_until": "2099-01-01T00:00:00Z",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from tests.journey.callers import token
 from tests.journey.service import Service
 from tests.journey.stores import environ_of
 from tests.journey.test_command_line import tai
@@ -29,10 +30,14 @@ VERIFY: Final = {"tenant_id": "acme", "entitlement_id": "ent_1"}
 
 
 class Bundled:
-    """A bundle of the receipts 3 to 5 of 7, and where it came from."""
+    """A bundle of the receipts 3 to 5 of 7, where it came from, and the receipt that says so."""
 
-    def __init__(self, directory: Path, data_dir: Path, receipts: list[dict[str, Any]]) -> None:
-        self.directory, self.data_dir, self.receipts = directory, data_dir, receipts
+    def __init__(self, directory: Path, data_dir: Path, service: Service) -> None:
+        self.directory, self.data_dir = directory, data_dir
+        self.receipts: list[dict[str, Any]] = []
+        self.newest: dict[str, Any] = {}
+        (data_dir / "eve.token").write_text(token(service, "auditor", subject="eve"))
+        self.as_eve = ("--url", service.url, "--token-file", data_dir / "eve.token")
 
     @property
     def head(self) -> str:
@@ -45,6 +50,10 @@ class Bundled:
 
     def audit(self, *arguments: str | Path) -> Any:
         return tai("audit", *arguments, "--data-dir", self.data_dir, **environ_of(self.data_dir))
+
+    def export(self, directory: Path, *arguments: str) -> Any:
+        """As the auditor eve, whose token the running service knows."""
+        return self.audit("export", "acme", "-o", directory, *arguments, *self.as_eve)
 
 
 def later_than(moment: str) -> str:
@@ -67,7 +76,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundled]:
     """Made beside the running service."""
     data_dir, directory = tmp_path_factory.mktemp("audited"), tmp_path_factory.mktemp("bundles") / "acme"
     with Service(data_dir) as service, service.client() as client:
-        bundled = Bundled(directory, data_dir, [])
+        bundled = Bundled(directory, data_dir, service)
 
         def decided(**members: Any) -> None:
             answer = client.post("/marketplace", json={**VERIFY, **members})
@@ -82,9 +91,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundled]:
         until = later_than(bundled.receipts[-1]["receipt"]["time"])
         for _ in range(2):
             decided(metadata={"who": "Ada"})
-        done = bundled.audit("export", "acme", "--since", since, "--until", until, "-o", directory)
+        done = bundled.export(directory, "--since", since, "--until", until, "--reason", "yearly")
         assert (done.returncode, done.stderr) == (0, "")
         assert f"3 receipts of acme since {since}, head 7 {bundled.head}; signed by " in done.stdout
+        bundled.newest = client.get("/v1/tenants/acme/receipts/head").json()
+        assert f"that it was taken is the receipt {bundled.newest['hash']}" in done.stdout
         yield bundled
 
 
@@ -105,6 +116,37 @@ def test_a_bundle_holds_the_period_what_links_it_to_the_head_and_the_plans_by_di
         text = (made.directory / name).read_bytes()
         assert listed == {"sha256": sha256(text).hexdigest(), "bytes": len(text)}
     assert {each.stat().st_mode & 0o077 for each in made.directory.rglob("*")} == {0}
+
+
+def test_that_it_was_taken_is_sealed_with_who_took_it_and_of_what(made: Bundled) -> None:
+    receipt = made.newest["receipt"]
+    manifest = (made.directory / "manifest.json").read_bytes()
+    said = json.loads(manifest)
+    assert (receipt["seq"], receipt["prev"], receipt["cause"]["by"]) == (8, made.head, "eve")
+    assert receipt["events"] == [
+        {
+            "type": "AuditExported",
+            "since": said["since"],
+            "until": said["until"],
+            "receipts": 3,
+            "head_seq": 7,
+            "head_hash": made.head,
+            "manifest_digest": sha256(manifest).hexdigest(),
+        }
+    ]
+    assert json.loads(made.newest["parts"]["reason"]["text"]) == "yearly"
+
+
+@pytest.mark.embedded
+def test_beside_a_service_nothing_is_taken_that_the_service_is_not_told(made: Bundled, tmp_path: Path) -> None:
+    """Neither by who does not say --url where one process holds the store, nor by who may not say it."""
+    untold = made.audit("export", "acme", "--since", "1d", "-o", tmp_path / "untold")
+    assert (untold.returncode, "--url URL --token-file FILE" in untold.stderr) == (69, True)
+    (tmp_path / "bad.token").write_text("nobody")
+    bad = ("--url", made.as_eve[1], "--token-file", tmp_path / "bad.token")
+    unknown = made.audit("export", "acme", "--since", "1d", "-o", tmp_path / "unknown", *bad)
+    assert (unknown.returncode, "unauthenticated" in unknown.stderr) == (2, True), unknown.stderr
+    assert [each.name for each in tmp_path.iterdir()] == ["bad.token"]
 
 
 def test_a_bundle_verifies_by_the_services_key_or_a_trusted_head_and_else_nobody_can_tell(
@@ -227,25 +269,32 @@ def test_whatever_is_changed_in_a_bundle_is_found(made: Bundled, tmp_path: Path,
 
 
 def test_a_bundle_up_to_the_newest_receipt_needs_nothing_after_it(made: Bundled, tmp_path: Path) -> None:
-    done = made.audit("export", "acme", "--since", "1d", "-o", tmp_path / "all", "--json")
+    done = made.export(tmp_path / "all", "--since", "1d", "--json")
     assert done.returncode == 0, done.stderr
+    head = json.loads(done.stdout)["manifest"]["head"]
     assert (tmp_path / "all" / "before.jsonl").read_bytes() == b""
     assert (tmp_path / "all" / "later.jsonl").read_bytes() == b""
     (verified,) = verify((tmp_path / "all" / "receipts.jsonl").read_bytes().splitlines(keepends=True), {})
-    assert (verified.receipts, verified.head.hash) == (7, made.head)
-    assert unbundling.check(tmp_path / "all", made.keys, None).manifest.receipts == 7
+    assert (verified.receipts, verified.head.hash) == (head["seq"], head["hash"])
+    assert unbundling.check(tmp_path / "all", made.keys, None).manifest.receipts == head["seq"] >= 8
 
 
 def test_a_bundle_is_there_whole_or_not_at_all(made: Bundled, tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").write_text("")
-    taken = made.audit("export", "acme", "--since", "1d", "-o", tmp_path / "full")
+    taken = made.export(tmp_path / "full", "--since", "1d")
     assert (taken.returncode, "not an empty directory" in taken.stderr) == (2, True)
     nobody = made.audit("export", "nobody", "--since", "1d", "-o", tmp_path / "none")
     assert (nobody.returncode, "nobody has no ledger" in nobody.stderr) == (1, True)
-    nothing = made.audit("export", "acme", "--since", "1d", "--until", "2d", "-o", tmp_path / "none")
+    nothing = made.export(tmp_path / "none", "--since", "1d", "--until", "2d")
     assert (nothing.returncode, "is not before --until" in nothing.stderr) == (2, True)
     assert sorted(each.name for each in tmp_path.iterdir()) == ["full"]
+    (tmp_path / "cut.part").mkdir()
+    left_over = made.audit("export", "acme", "--since", "1d", "-o", tmp_path / "cut")
+    assert (left_over.returncode, "cut.part" in left_over.stderr) == (2, True)
+    assert "an export that was cut short left it, or one is under way: remove it" in left_over.stderr
+    (tmp_path / "cut.part").rmdir()
+    assert made.audit("export", "acme", "--since", "1d", "-o", tmp_path / "cut").returncode == 0
 
 
 def test_a_signature_of_a_bundle_is_no_token(made: Bundled) -> None:

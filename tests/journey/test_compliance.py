@@ -18,6 +18,8 @@ from tests.journey.service import Service
 from tests.journey.stores import STORE, environ_of
 from tests.journey.test_command_line import tai
 
+from tai_autonomics.ingress.authentication import roles_of
+from tai_autonomics.ingress.routes import routes
 from tai_autonomics.ledger.chain import verify
 
 INSTANCES: Final = {"sqlite": (1,), "postgresql": (1, 2), "firestore": (1, 2)}
@@ -244,22 +246,49 @@ def test_a_tenant_is_served_from_the_attestation_of_what_its_plan_requires_until
         assert (again.status_code, again.json()["reason"]) == (403, "compliance_closed")
 
 
-def test_an_operators_look_at_a_tenant_is_in_the_log_with_who_and_whose(tmp_path: Path) -> None:
-    with Service(tmp_path) as service, service.client() as client:
-        client.post("/marketplace", json=GRANT).raise_for_status()
-        with service.client(token(service, "operator", subject="olga")) as operator:
-            assert operator.get("/v1/tenants/acme").status_code == 200
-            assert operator.get("/v1/tenants/acme/receipts").status_code == 200
+READS: Final = [route for route in routes() if route.method == "GET" and roles_of(route.name)]
+"""Every route that shows something to whoever has a token."""
+LISTS: Final = ("/v1/tenants", "/v1/actions")
+"""Of many tenants, which the log says as *."""
 
-        def looks() -> list[str]:
-            lines = [json.loads(line) for line in service.output if line.startswith("{")]
-            return sorted(
-                line["httpRequest"]["requestUrl"]
+
+def test_every_look_of_an_operator_or_an_auditor_is_in_the_log_with_who_and_whose(tmp_path: Path) -> None:
+    with Service(tmp_path) as service, service.client() as client, ExitStack() as opened:
+        granted = client.post("/marketplace", json=GRANT).json()["receipt"]
+        known = {"tenant": "acme", "seq": "1", "action": "none-yet", "digest": granted["policy"]}
+        people = {
+            role: opened.enter_context(service.client(token(service, role, subject=f"{role}-1")))
+            for role in ("operator", "auditor", "viewer", "admin")
+        }
+        elsewhere = token(service, "auditor", subject="of-globex", tenants=frozenset({"globex"}))
+        people["stranger"] = opened.enter_context(service.client(elsewhere))
+        asked = {}
+        for (role, person), route, method in itertools.product(people.items(), READS, ("GET", "HEAD")):
+            key = f"look-{len(asked)}"
+            path = route.path.format(**known)
+            answer = person.request(method, path, headers={"X-Request-ID": key})
+            of_one, is_stranger = "{tenant}" in route.path, role == "stranger"
+            assert answer.status_code in ({403} if of_one and is_stranger else {200, 404}), (path, answer.text)
+            tenant = "acme" if of_one else "*" if route.path in LISTS else None
+            asked[key] = ("of-globex" if is_stranger else f"{role}-1", tenant, method, route.path, answer.status_code)
+
+        def logged() -> dict[str, tuple[Any, ...]]:
+            lines = [json.loads(line) for line in service.output if '"request_id"' in line]
+            return {
+                line["request_id"]: (
+                    line.get("caller"),
+                    line.get("tenant"),
+                    line["httpRequest"]["requestMethod"],
+                    line["httpRequest"]["requestUrl"],
+                    line["httpRequest"]["status"],
+                )
                 for line in lines
-                if line.get("caller") == "olga" and line.get("tenant") == "acme"
-            )
+                if line["request_id"] in asked
+            }
 
-        until(lambda: looks() == ["/v1/tenants/{tenant}", "/v1/tenants/{tenant}/receipts"])
+        until(lambda: len(logged()) == len(asked))
+        assert logged() == asked
+    assert len(READS) >= 10
 
 
 def document_of(done: Any) -> dict[str, Any]:

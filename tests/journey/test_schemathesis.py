@@ -49,6 +49,7 @@ PLANS: Final = shipped().replace(
 )
 """The rule's action waits for approval; approved, it fails for good, as no private address is allowed."""
 SECRET: Final = "whsec_" + base64.b64encode(b"a secret of thirty-two bytes, no").decode()
+DIGEST: Final = "0" * 64
 ACTION: Final = "01JD0000000000000000000000-7-0123456789ab"
 OPEN: Final = {"GET /health", "GET /health/live", "GET /problems/{reason}"}
 REFUSED: Final = {400, 401, 404, 405, 415}
@@ -59,7 +60,7 @@ class Run:
     """
     A finished run: what was sent to each operation, and what it answered.
 
-    `described` is another description, `action` and `hold` are ones that are there.
+    `described` is another description, `action` and `hold` are ones that are there, `first` the first receipt's hash.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Run:
         described: Path | None = None,
         action: str = ACTION,
         hold: str = ACTION,
+        first: str = DIGEST,
     ) -> None:
         report, roots = folder / "report.ndjson", [os.getcwd(), *filter(None, [os.environ.get("PYTHONPATH")])]
         command = [
@@ -86,6 +88,7 @@ class Run:
             "SCHEMATHESIS_HOOKS": "tests.journey.schemathesis_hooks",
             "PYTHONPATH": os.pathsep.join(roots),
             "TAI_TEST_KNOWN_IN_PATHS": json.dumps(known),
+            "TAI_TEST_KNOWN_IN_BODIES": json.dumps({"head_hash": first}),
         }
         self.done = subprocess.run(
             command,
@@ -113,7 +116,8 @@ def test_an_admin_meets_no_5xx_and_nothing_that_is_not_described(tmp_path: Path)
     environ = {"PLANS_FILE": str(tmp_path / "plans.yaml"), "TAI_WEBHOOK_SIGNING_SECRETS": f"*={SECRET}"}
     with Service(tmp_path / "data", environ=environ) as service, service.client() as client:
         grant = {"tenant_id": "acme", "entitlement_id": "ent_1", "action": "grant", "plan": "professional"}
-        assert client.post("/marketplace", json={**grant, "metadata": {"order": "O-1"}}).status_code == 200
+        granted = client.post("/marketplace", json={**grant, "metadata": {"order": "O-1"}})
+        assert granted.status_code == 200
         signals = [{"metric": "cpu_utilization", "value": 99}] * 3
         assert client.post("/v1/tenants/acme/signals", json={"signals": signals}).status_code == 200
         action = client.get("/v1/tenants/acme").json()["action"]["action_id"]
@@ -121,7 +125,8 @@ def test_an_admin_meets_no_5xx_and_nothing_that_is_not_described(tmp_path: Path)
         hold = held.json()["receipt"]["subject"]["id"]
         # Or else nothing could be erased in the run.
         assert client.post(f"/v1/tenants/acme/holds/{hold}/release").status_code == 200
-        run = Run(service, tmp_path, token=service.admin_token, action=action, hold=hold)
+        first = granted.json()["hash"]
+        run = Run(service, tmp_path, token=service.admin_token, action=action, hold=hold, first=first)
         assert client.get("/health").json()["status"] == "ok"
     assert run.done.returncode == 0, run.done.stdout
     assert run.statuses.keys() >= OPERATIONS

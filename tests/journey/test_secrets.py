@@ -11,16 +11,20 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
 import httpx
 import pytest
+from standardwebhooks import Webhook
 from tests.engines import postgresql
 from tests.engines.ports import free_port
 from tests.engines.receiver import Receiver, status
+from tests.engines.secret_manager import SecretManager
 from tests.journey.leaks import leaked, spellings
 from tests.journey.ledgers import exported
 from tests.journey.service import Service
@@ -35,6 +39,7 @@ SECONDS_MAX: Final = 60
 PASSWORD: Final = "Marked+pass/word&of the=store"
 SIGNING: Final = b"marked \xff\xfe+signing/secret of a receiver"
 SENDERS: Final = b"marked \x00\x10+secret of/a webhook's source"
+NEW_SENDERS: Final = b"marked \xfe\x01+secret that/came then"
 QUOTED: Final = quote(PASSWORD, safe="")
 WHSEC: Final = "whsec_" + base64.b64encode(SIGNING).decode()
 PEM: Final = "-----BEGIN PRIVATE KEY-----\nbWFya2VkIGtleSBpbiBhIHBsYWNlIG9mIGEgcGF0aA==\n-----END PRIVATE KEY-----"
@@ -255,6 +260,61 @@ async def test_what_a_service_says_holds_no_secret(module: str, form: str, tmp_p
     everything.answers += [line.decode() for line in await asyncio.to_thread(exported, service.data_dir)]
     assert any(answer.startswith("401") for answer in everything.answers)
     assert everything.leaked() == []
+
+
+@pytest.mark.parametrize("place", ["file", "gsm"])
+def test_a_source_of_webhooks_signs_with_another_secret_without_a_restart_and_none_is_said(
+    place: str, tmp_path: Path
+) -> None:
+    name, secrets = "MARKETPLACE_WEBHOOK_SECRETS", {**SECRETS, "new secret": NEW_SENDERS}
+    old, new = (f"billing=whsec_{base64.b64encode(each).decode()}" for each in (SENDERS, NEW_SENDERS))
+    file, resource = tmp_path / "sources", "projects/acme-prod/secrets/sources"
+    with SecretManager() as manager:
+
+        def put(text: str) -> None:
+            if place == "gsm":
+                manager.add(resource, text.encode())
+            else:
+                (tmp_path / "next").write_text(text)
+                (tmp_path / "next").rename(file)
+
+        def sent(secret: bytes, id: str) -> tuple[int, bool]:
+            """The status, and whether it is an earlier answer."""
+            grant = b'{"tenant_id":"acme","entitlement_id":"e","action":"grant","plan":"professional"}'
+            now = datetime.now(UTC)
+            sign = Webhook(base64.b64encode(secret).decode()).sign(id, now, grant.decode())
+            headers = {"webhook-id": id, "webhook-timestamp": str(int(now.timestamp())), "webhook-signature": sign}
+            with service.client("") as client:
+                answer = client.post("/marketplace", content=grant, headers=headers)
+            answers.append(f"{answer.status_code} {answer.headers} {answer.text}")
+            return answer.status_code, "idempotent-replayed" in answer.headers
+
+        def until_said(text: str, *, times: int = 1) -> None:
+            """After the next reading."""
+            os.kill(service.pid, signal.SIGHUP)
+            end = time.monotonic() + SECONDS_MAX
+            while "".join(service.output).count(text) < times:
+                assert time.monotonic() < end, text
+                time.sleep(0.05)
+
+        put(old)
+        environ = {name: f"gsm://{resource}"} if place == "gsm" else {f"{name}_FILE": str(file)}
+        environ |= {"SECRET_MANAGER": manager.address, "TAI_SECRETS_REFRESH_SECONDS": "0", "LOG_LEVEL": "debug"}
+        answers = list[str]()
+        with Service(tmp_path / "data", environ=environ, module="tests.journey.with_secret_manager") as service:
+            assert (sent(SENDERS, "m1"), sent(NEW_SENDERS, "m2")) == ((200, False), (401, False))
+            put(f"{new}!")
+            until_said("what was in force stays")
+            assert (sent(SENDERS, "m1"), sent(NEW_SENDERS, "m2")) == ((200, True), (401, False))
+            put(f"{old} {new}")
+            until_said(f'"changed":["{name}"]')
+            assert (sent(SENDERS, "m1"), sent(NEW_SENDERS, "m1")) == ((200, True), (200, True))
+            put(new)
+            until_said(f'"changed":["{name}"]', times=2)
+            assert (sent(SENDERS, "m1"), sent(NEW_SENDERS, "m1")) == ((401, False), (200, True))
+            service.stop()
+    assert leaked("\n".join((*service.output, *answers)), secrets) == []
+    assert len(exported(tmp_path / "data")) == 1
 
 
 async def test_a_store_that_goes_away_or_lets_nobody_in_is_told_of_without_its_password(tmp_path: Path) -> None:

@@ -11,15 +11,19 @@ export, without parts: what is personal stays in the store, where erasing reache
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
+from tai_autonomics.application.clock import SealingClock
 from tai_autonomics.application.codec import STATE_VERSION, events_of, request_digest, state_at, state_to_bytes
 from tai_autonomics.application.corridor import Answer, Corridor, Submission
 from tai_autonomics.application.ports import Store
 from tai_autonomics.application.transfer import stored
+from tai_autonomics.domain.compliance import holds_on
 from tai_autonomics.domain.decider import fold
 from tai_autonomics.domain.moments import Moment, plus_seconds
-from tai_autonomics.domain.tenant import Archive, evolve
+from tai_autonomics.domain.plans import Plans, retention_of
+from tai_autonomics.domain.tenant import Archive, effective_plan, evolve
 from tai_autonomics.errors import BrokenArchive, HeldBack, StoreUnavailable
 from tai_autonomics.ledger.chain import Chain
 from tai_autonomics.ledger.lines import STATE_BYTES_MAX, parse_line, reply
@@ -33,6 +37,15 @@ DAY_SECONDS: Final = 86_400
 
 DROP_RECEIPTS: Final = 500
 """Dropped in one transaction, so that those who write meanwhile wait for little."""
+
+
+class _Refusal(Struct):
+    detail: str
+    next_step: str
+
+
+class _Refused(Struct):
+    refusal: _Refusal
 
 
 class Archived(Struct, frozen=True):
@@ -124,9 +137,23 @@ def read_archive(tenant: str, lines: Iterable[bytes], *, archive: str) -> Archiv
 class Archiving:
     """`by` is the cause of what is sealed; each decision takes at most `timeout_seconds`."""
 
-    def __init__(self, store: Store, corridor: Corridor, *, by: str, timeout_seconds: float) -> None:
-        self._store, self._corridor = store, corridor
+    def __init__(
+        self,
+        store: Store,
+        corridor: Corridor,
+        plans: Callable[[], Plans],
+        clock: SealingClock,
+        *,
+        by: str,
+        timeout_seconds: float,
+    ) -> None:
+        self._store, self._corridor, self._plans, self._clock = store, corridor, plans, clock
         self._by, self._timeout_seconds = by, timeout_seconds
+
+    async def retention_seconds(self, tenant: str) -> int:
+        """For how long after its time a receipt of the tenant must stay in the store. Raises Unavailable."""
+        state, plans = (await self._corridor.durable(tenant)).state, self._plans()
+        return retention_of(effective_plan(state, plans), plans).receipts_seconds
 
     async def check(self, archived: Archived, *, before: str) -> None:
         """
@@ -152,12 +179,15 @@ class Archiving:
         """
         The receipt that says so; the same one, however often it is asked for.
 
-        Raises Unavailable, and HeldBack while a hold forbids erasing: nothing may be dropped then.
+        Raises Unavailable, and HeldBack while a hold or their retention forbids it: nothing may be dropped then.
         """
         base = archived.base
         state = digest(base.snapshot.state)
         asked = {"operation": "archive", "through": base.seq, "hash": base.snapshot.hash, "archive": base.archive}
-        command = Archive(base.snapshot.ledger, archived.first, base.seq, base.snapshot.hash, state, base.archive)
+        newest = base.snapshot
+        command = Archive(
+            newest.ledger, archived.first, base.seq, newest.hash, state, base.archive, Moment(newest.time)
+        )
         submission = Submission(
             tenant=archived.tenant,
             command=command,
@@ -168,11 +198,13 @@ class Archiving:
         )
         answer = await self._corridor.submit(submission, timeout_seconds=self._timeout_seconds)
         if answer.receipt.type == "refusal":
-            raise HeldBack(f"{archived.tenant}: a hold forbids erasing; receipt {answer.receipt.seq} says which")
+            refusal = msgspec.json.decode(answer.receipt.body, type=_Refused).refusal
+            raise HeldBack(f"{refusal.detail}: {refusal.next_step}; nothing is dropped (receipt {answer.receipt.seq})")
         return answer
 
     async def begin(self, archived: Archived) -> None:
-        """Let the store's ledger begin after what is archived and sealed."""
+        """Let the store's ledger begin after what is archived and sealed. Raises HeldBack, Unavailable."""
+        await self._require_free(archived.tenant)
         await self._store.rebase(archived.tenant, archived.base)
 
     async def left(self, tenant: str) -> Base | None:
@@ -184,9 +216,21 @@ class Archiving:
         return base if first and first[0].seq <= base.seq else None
 
     async def drop(self, tenant: str, tell: Callable[[int], None]) -> int:
-        """Drop what lies before the base; how many receipts. `tell` is told as they go."""
+        """
+        Drop what lies before the base; how many receipts. `tell` is told as they go.
+
+        Raises Unavailable, and HeldBack when a hold came meanwhile: what is left is dropped after its release.
+        """
         dropped = 0
-        while count := await self._store.drop(tenant, DROP_RECEIPTS):
+        while True:
+            await self._require_free(tenant)
+            if not (count := await self._store.drop(tenant, DROP_RECEIPTS)):
+                return dropped
             dropped += count
             tell(dropped)
-        return dropped
+
+    async def _require_free(self, tenant: str) -> None:
+        """As the store says now: any instance may have placed a hold since `seal`. Raises HeldBack, Unavailable."""
+        durable = await self._corridor.reread(tenant, await self._corridor.durable(tenant))
+        if holds := holds_on("erasure", durable.state.compliance, self._clock.now()):
+            raise HeldBack(f"holds are on: {', '.join(holds)}: release what holds it; nothing more is dropped")

@@ -321,7 +321,11 @@ class Scrape(Protocol):
 
 
 class Answered(Struct, frozen=True, gc=False):
-    """One request, at the rim, as logs and metrics tell of it. `route` is the template, never the path."""
+    """
+    One request, at the rim, as logs and metrics tell of it. `route` is the template, never the path.
+
+    `tenant` is "*" for a list over tenants: those that the caller reaches.
+    """
 
     method: str
     route: str

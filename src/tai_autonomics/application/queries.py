@@ -49,7 +49,7 @@ from tai_autonomics.domain.tenant import (
     when_stale,
 )
 from tai_autonomics.errors import Unavailable
-from tai_autonomics.ledger.records import Dropped, Part, Receipt
+from tai_autonomics.ledger.records import Part, Receipt
 
 
 class _Committing(Struct, frozen=True):
@@ -60,6 +60,14 @@ _committing: Final = msgspec.json.Decoder(_Committing)
 
 ACTIONS_MAX: Final = 100
 """In one page, whatever was asked for: each takes a read of its own."""
+
+
+class Committed(Struct, frozen=True, gc=False):
+    """A receipt's hash, the names of its parts, and when it was made; None: it is archived."""
+
+    hash: str
+    parts: tuple[str, ...]
+    made_at: Moment | None
 
 
 class Shown(Struct, frozen=True, gc=False):
@@ -235,16 +243,18 @@ class Queries:
         receipt = await self._store.receipt(tenant, seq)
         return None if receipt is None else (await self._with_parts(tenant, (receipt,)))[0]
 
-    async def committed(self, tenant: str, seq: int) -> Dropped | None:
+    async def committed(self, tenant: str, seq: int) -> Committed | None:
         """
-        A receipt's hash and the names of its parts, erased ones too; None where there is no such receipt.
+        What a receipt commits to, erased parts too; None where there is no such receipt.
 
         Of an archived one as of any other, if it had parts.
         """
         receipt = await self._store.receipt(tenant, seq)
         if receipt is None:
-            return await self._store.dropped(tenant, seq)
-        return Dropped(receipt.hash, tuple(_committing.decode(receipt.body).commits))
+            dropped = await self._store.dropped(tenant, seq)
+            return None if dropped is None else Committed(dropped.hash, dropped.parts, None)
+        parts = tuple(_committing.decode(receipt.body).commits)
+        return Committed(receipt.hash, parts, Moment(receipt.time))
 
     async def head(self, tenant: str) -> Shown | None:
         """The newest receipt."""

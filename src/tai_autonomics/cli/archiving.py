@@ -4,14 +4,15 @@
     DIR/acme.0000000000000001-0000000000000500.jsonl     receipts 1 to 500 of acme, for our eyes alone
 
 A file that is there already was left by a run that was cut short, or wrote files only: it is verified and gone on with.
-Receipts are dropped when their file was read back from its directory twice: before it is sealed, and after.
+Receipts are dropped when their file was read back from its directory twice: before it is sealed, and after. What a
+tenant's retention keeps stays in the store.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
 from glob import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
@@ -25,7 +26,8 @@ from tai_autonomics.cli.progress import progress
 from tai_autonomics.cli.shelf import digest, make
 from tai_autonomics.cli.statuses import ExitStatus
 from tai_autonomics.cli.verifying import lines_of
-from tai_autonomics.errors import BrokenArchive, BrokenChain, LedgerNewerThanCode, NotCanonical
+from tai_autonomics.domain.moments import Moment, plus_seconds
+from tai_autonomics.errors import BrokenArchive, BrokenChain, HeldBack, LedgerNewerThanCode, NotCanonical
 from tai_autonomics.ledger.records import Base
 from tai_autonomics.stores.sqlite.backup import flush
 
@@ -34,10 +36,17 @@ if TYPE_CHECKING:
     from tai_autonomics.wiring import House
 
 
-class Wanted(Struct, frozen=True):
-    """Which receipts: those that are `days` old, none after `through`, and only where they are `at_least` so many."""
+ARCHIVE_DAYS: Final = 90
 
-    days: int
+
+class Wanted(Struct, frozen=True):
+    """
+    Which receipts: those that are `days` old, none after `through`, and only where they are `at_least` so many.
+
+    `days` None: ARCHIVE_DAYS, or as many as the tenant's retention demands, if that is more.
+    """
+
+    days: int | None
     through: int | None
     at_least: int
     write_only: bool
@@ -61,16 +70,23 @@ class Archivist:
     def __init__(self, house: "House", settings: "Settings", directory: Path, wanted: Wanted) -> None:
         self._store = house.store
         self._directory, self._wanted = directory, wanted
-        self._archiving = Archiving(house.store, house.corridor, by=BY, timeout_seconds=settings.request_seconds_max)
-        now = house.sealing_clock.now()
-        self._before = days_before(now, wanted.days)
-        self._horizon = days_before(now, HORIZON_DAYS)
+        self._archiving = Archiving(
+            house.store,
+            house.corridor,
+            house.plans,
+            house.sealing_clock,
+            by=BY,
+            timeout_seconds=settings.request_seconds_max,
+        )
+        self._now = house.sealing_clock.now()
+        self._before = days_before(self._now, wanted.days or ARCHIVE_DAYS)
+        self._horizon = days_before(self._now, HORIZON_DAYS)
 
     async def archive(self, tenant: str, tell: Callable[[int], None]) -> Done | None:
         """
         None where there is nothing to do. May be repeated wherever it was cut short.
 
-        Raises BrokenArchive, BrokenChain, NotCanonical, Unavailable, OSError.
+        Raises BrokenArchive, BrokenChain, HeldBack, NotCanonical, Unavailable, OSError.
         """
         finished = await self._finish(tenant, tell)
         base = (await self._store.bases((tenant,))).get(tenant)
@@ -110,9 +126,11 @@ class Archivist:
 
     async def _write(self, tenant: str, base: Base | None) -> Path | None:
         """None where too few receipts are old enough."""
-        through = self._wanted.through
-        last = await archiving.last_before(self._store, tenant, base, before=self._before, through=through)
         first = 1 if base is None else base.seq + 1
+        last = await self._last(tenant, base, self._before)
+        if last - first + 1 >= self._wanted.at_least:
+            # Only here, because it needs the tenant's state.
+            last = await self._last(tenant, base, await self._kept_before(tenant))
         if last - first + 1 < self._wanted.at_least:
             return None
         make(self._directory)
@@ -122,6 +140,20 @@ class Archivist:
             async for line in archiving.archive_lines(self._store, tenant, base, last):
                 to.file.write(line)
         return file
+
+    async def _last(self, tenant: str, base: Base | None, before: Moment) -> int:
+        through = self._wanted.through
+        return await archiving.last_before(self._store, tenant, base, before=before, through=through)
+
+    async def _kept_before(self, tenant: str) -> Moment:
+        """From when on receipts stay. Raises HeldBack where that is earlier than what was asked for."""
+        kept = plus_seconds(self._now, -await self._archiving.retention_seconds(tenant))
+        if self._wanted.days is not None and kept < self._before:
+            raise HeldBack(
+                f"retention keeps the receipts from {kept} on, and those before {self._before} were asked for:"
+                f" without --older-than-days it takes what is not kept any more"
+            )
+        return min(kept, self._before)
 
 
 def _number(seq: int) -> str:
@@ -158,7 +190,7 @@ async def archive(
             for tenant in await heads_named(house.store, tenants):
                 try:
                     done = await archivist.archive(tenant, tell)
-                except (BrokenArchive, BrokenChain, NotCanonical, LedgerNewerThanCode) as error:
+                except (BrokenArchive, BrokenChain, HeldBack, NotCanonical, LedgerNewerThanCode) as error:
                     fail(f"{tenant}: {error}")
                     status = ExitStatus.WRONG
                     continue
@@ -166,7 +198,7 @@ async def archive(
                     archived += 1
                     output.show(done, _said_of(done))
     if not archived and status is ExitStatus.YES and not output.json:
-        old = f"{wanted.days} days old"
+        old = f"{wanted.days or ARCHIVE_DAYS} days old and not to be kept any longer"
         output.show(None, f"nothing to archive: no ledger has {counted(wanted.at_least, 'receipt')} that are {old}")
     return status
 

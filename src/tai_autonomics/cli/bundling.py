@@ -55,7 +55,12 @@ def beside(directory: Path) -> Iterator[Path]:
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise FileExistsError(17, "it is there already, and not an empty directory", str(directory))
     part = directory.with_name(directory.name + PART)
-    part.mkdir(mode=0o700)
+    try:
+        part.mkdir(mode=0o700)
+    except FileExistsError as error:
+        raise FileExistsError(
+            17, "an export that was cut short left it, or one is under way: remove it", str(part)
+        ) from error
     try:
         yield part
         if directory.exists():

@@ -1,6 +1,6 @@
 """What an operator tells a tenant's governors: said to the running service, or decided here while none runs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -35,7 +35,7 @@ class Word(Struct, frozen=True):
     operation: str
     command: "Callable[[str], Command] | None"
     of: dict[str, str] = {}
-    body: dict[str, str] = {}
+    body: Mapping[str, str | int] = {}
 
 
 def tell(place: Place, tenant: str, word: Word, reason: str | None, output: Output) -> ExitStatus:
@@ -47,11 +47,12 @@ def tell(place: Place, tenant: str, word: Word, reason: str | None, output: Outp
     parse_tenant_id(tenant)
     for named in word.of.values():
         parse_name(named)
-    decided = complete(_decided(place, tenant, word, reason))
+    decided = complete(decide(place, tenant, word, reason))
     return _show(tenant, decided, output)
 
 
-async def _decided(place: Place, tenant: str, word: Word, reason: str | None) -> "Decided":
+async def decide(place: Place, tenant: str, word: Word, reason: str | None) -> "Decided":
+    """The receipt, accepted or refused. Raises Unknown, Unavailable, and what a service answers besides."""
     if place.url is None:
         return await _decide_here(place.settings, tenant, word, reason)
     from tai_autonomics.cli import served

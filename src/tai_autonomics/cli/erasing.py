@@ -55,7 +55,7 @@ async def erase_here(settings: "Settings", tenant: str, *, seq: int, part: str, 
         answer = await house.corridor.submit(
             Submission(
                 tenant=tenant,
-                command=Erase(seq, part),
+                command=Erase(seq, part, made_at=found.made_at),
                 command_id=f"cli:{BY}:{key_of(seq=seq, part=part)}",
                 source="cli",
                 by=BY,

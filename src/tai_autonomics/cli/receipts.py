@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from tai_autonomics.application.importing import Imported
 
 LIST_LIMIT: Final = 100
-ARCHIVE_DAYS: Final = 90
 ARCHIVE_RECEIPTS: Final = 100
 DAYS_MAX: Final = 36_500
 SEQ_MAX: Final = 2**53 - 1
@@ -238,8 +237,15 @@ def archive(
         Path | None, typer.Option("--archives", metavar="DIR", help="Where archives are kept; else DIR/archives.")
     ] = None,
     older_than_days: Annotated[
-        int, typer.Option("--older-than-days", metavar="N", min=30, max=DAYS_MAX, help="Receipts that are so old.")
-    ] = ARCHIVE_DAYS,
+        int | None,
+        typer.Option(
+            "--older-than-days",
+            metavar="N",
+            min=30,
+            max=DAYS_MAX,
+            help="Receipts that are so old; else 90, or what the tenant's retention demands.",
+        ),
+    ] = None,
     through: Annotated[
         int | None, typer.Option("--through", metavar="SEQ", min=1, max=SEQ_MAX, help="None after it, of one tenant.")
     ] = None,

@@ -158,7 +158,7 @@ class Served:
         document: dict[str, Any] = await self._ask(f"/v1/tenants/{tenant}/actions/{action_id}", {}, dict)
         return document
 
-    async def tell(self, tenant: str, word: str, said: Mapping[str, str], reason: str | None) -> Decided:
+    async def tell(self, tenant: str, word: str, said: Mapping[str, str | int], reason: str | None) -> Decided:
         """An operator's word, as "governor/pause"; a refusal that was sealed is an answer. Raises what else hinders."""
         body = {**said} if reason is None else {**said, "reason": reason}
         response = await self._call(self._client.build_request("POST", f"/v1/tenants/{tenant}/{word}", json=body))

@@ -72,17 +72,26 @@ _OPEN: Final = {
 }
 
 
-def compliance_permits(concern: Concern, state: ComplianceState, plan: Plan | None, now: Moment) -> Passed | Failed:
-    """No hold closes it at `now`, and what the effective plan requires is attested (which erasing does not need)."""
+def compliance_permits(
+    concern: Concern, state: ComplianceState, plan: Plan | None, now: Moment, kept_until: Moment | None = None
+) -> Passed | Failed:
+    """
+    No hold closes it at `now`, and what the effective plan requires is attested (which erasing does not need).
+
+    `kept_until`: when the retention of what is to be erased or archived ends, where there is one.
+    """
     requires = () if plan is None else plan.requires
-    if not state.holds and not requires:
+    if not state.holds and not requires and kept_until is None:
         return _OPEN[concern]
     holds, wanted = holds_on(concern, state, now), wanting(requires, concern, state, now)
     named = list(holds)[:HOLDS_SHOWN_MAX]
     evidence: dict[str, JSON] = {"concern": concern, "holds": [*named]}
     if requires and concern != "erasure":
         evidence["controls"] = {control: wanted.get(control, "compliant") for control in requires}
-    if not holds and not wanted:
+    if kept_until is not None:
+        evidence["kept_until"] = kept_until
+    is_kept = kept_until is not None and now < kept_until
+    if not holds and not wanted and not is_kept:
         return Passed("compliance_permits", evidence)
     why, ways = [], []
     if holds:
@@ -97,6 +106,9 @@ def compliance_permits(concern: Concern, state: ComplianceState, plan: Plan | No
     if wanted:
         why.append(f"required and not attested: {shown(f'{control} ({how})' for control, how in wanted.items())}")
         ways.append("have an auditor attest the required controls")
+    if is_kept:
+        why.append(f"retention keeps it until {kept_until}")
+        ways.append(f"wait until {kept_until}")
     detail = f"compliance is closed for {concern}: {'; '.join(why)}"
     return Failed("compliance_permits", evidence, "compliance_closed", detail, " and ".join(ways))
 

@@ -29,6 +29,17 @@ class Quota(Struct, frozen=True):
     """Percents of the limit, ascending."""
 
 
+class Retention(Struct, frozen=True):
+    """
+    For how long after its time a receipt must stay in the store, and its parts unerased. 0: nothing is demanded.
+
+    A part is never to be kept for longer than its receipt.
+    """
+
+    receipts_seconds: int = 0
+    parts_seconds: int = 0
+
+
 class Plan(Struct, frozen=True):
     """What a tenant gets. `retired`: may still be held, and can no longer be requested, granted or changed to."""
 
@@ -41,6 +52,7 @@ class Plan(Struct, frozen=True):
     governor: Governance = Governance()
     requires: tuple[ControlName, ...] = ()
     """Controls that must be attested compliant for the tenant to be served."""
+    retention: Retention = Retention()
 
 
 class Plans(Struct, frozen=True):
@@ -48,11 +60,13 @@ class Plans(Struct, frozen=True):
     The plans in force. `digest` is the SHA-256, in hex, of the file that they were read from.
 
     `fleet` bounds the actions of a type over all tenants together; a type that is not in it is not bounded.
+    `retention` is the least of every tenant's, also of one without a plan.
     """
 
     digest: str
     plans: dict[PlanName, Plan]
     fleet: dict[ActionType, Budget] = {}
+    retention: Retention = Retention()
 
 
 def is_offered(plans: Plans, name: PlanName) -> bool:
@@ -83,6 +97,15 @@ def highest(names: Iterable[PlanName], plans: Plans) -> Plan | None:
         if plan is not None and (best is None or _standing(plan) > _standing(best)):
             best = plan
     return best
+
+
+def retention_of(plan: Plan | None, plans: Plans) -> Retention:
+    """What holds for a tenant with that effective plan: of the plan's and the file's, the longer."""
+    least, own = plans.retention, Retention() if plan is None else plan.retention
+    return Retention(
+        max(least.receipts_seconds, own.receipts_seconds),
+        max(least.parts_seconds, own.parts_seconds),
+    )
 
 
 def shown(names: Iterable[str]) -> str:

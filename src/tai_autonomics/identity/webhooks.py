@@ -43,6 +43,10 @@ class SignedWebhooks:
     def __init__(self, senders: Mapping[str, Sender], clock: Clock, *, tolerance_seconds: int) -> None:
         self._senders, self._clock, self._tolerance_seconds = senders, clock, tolerance_seconds
 
+    def replace(self, senders: Mapping[str, Sender]) -> None:
+        """These are the sources from now on, also for a webhook whose body is still on its way."""
+        self._senders = senders
+
     def claim(self, headers: Mapping[bytes, bytes]) -> WebhookClaim:
         webhook_id = headers.get(b"webhook-id", b"")
         timestamp = headers.get(b"webhook-timestamp", b"")

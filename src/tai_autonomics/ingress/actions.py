@@ -10,7 +10,7 @@ from tai_autonomics.domain.governor import ApproveAction, CancelAction, DenyActi
 from tai_autonomics.domain.identifiers import IDENTIFIER, ActionId
 from tai_autonomics.errors import Malformed
 from tai_autonomics.ingress import parsing
-from tai_autonomics.ingress.decisions import caller_of, tenant_of
+from tai_autonomics.ingress.decisions import caller_of, reached_of, tenant_of
 from tai_autonomics.ingress.exchange import Exchange, Reply, TurnedAway
 from tai_autonomics.ingress.front_door import FrontDoor
 from tai_autonomics.ingress.governing import tell
@@ -62,7 +62,7 @@ async def in_flight(exchange: Exchange, door: FrontDoor) -> Reply:
     """Actions in flight, of the tenants that the caller reaches."""
     query = parsing.query_of(exchange.query, ("cursor", "limit", "state"))
     page = parsing.page_of(query, "actions")
-    found = await door.queries.actions_in_flight(caller_of(exchange), page.after, page.limit, _state_of(query, STAGES))
+    found = await door.queries.actions_in_flight(reached_of(exchange), page.after, page.limit, _state_of(query, STAGES))
     more = None if found.after is None else parsing.cursor_after("actions", found.after)
     return json_reply(InFlightList(found.items, more, found.unreadable))
 

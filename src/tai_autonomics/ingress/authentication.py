@@ -67,6 +67,7 @@ ROLES: Final[Mapping[tuple[str, str], frozenset[str] | None]] = MappingProxyType
         ("POST /v1/tenants/{tenant}/holds", ""): OPERATORS,
         ("POST /v1/tenants/{tenant}/holds/{hold}/release", ""): OPERATORS,
         ("POST /v1/tenants/{tenant}/attestations", ""): AUDITORS,
+        ("POST /v1/tenants/{tenant}/exports", ""): AUDITORS,
         ("POST /v1/tenants/{tenant}/erasures", ""): ADMINS,
         ("GET /v1/policies/{digest}", ""): ANY_TOKEN,
     }

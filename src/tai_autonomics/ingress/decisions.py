@@ -17,6 +17,8 @@ from tai_autonomics.ingress.replies import Item, is_ours, item_of, problem_of, r
 from tai_autonomics.ingress.turns import in_turns
 from tai_autonomics.ledger.records import Part
 
+EVERY_TENANT: Final = "*"
+"""How the log names the tenants of a list: those that the caller reaches. No tenant's id begins so."""
 MARGIN_SECONDS: Final = 0.25
 """The corridor answers this long before the request is over, because its answer says more than a time-out."""
 _COMMITS: Final = b'"commits":{'
@@ -30,8 +32,9 @@ def caller_of(exchange: Exchange) -> Caller:
 
 def admit(exchange: Exchange, tenant: str) -> None:
     """The caller must reach the tenant, and the tenant have rate left. Raises Forbidden, Overloaded."""
-    require_tenant(caller_of(exchange), tenant)
+    # First, so that the log says whose data was asked for by who may not have it, too.
     exchange.tenant = tenant
+    require_tenant(caller_of(exchange), tenant)
     exchange.rates.tenants.admit(tenant, 1, exchange.started)
 
 
@@ -84,6 +87,12 @@ def submission_of(
         parts=parts,
         span=exchange.span,
     )
+
+
+def reached_of(exchange: Exchange) -> Caller:
+    """The caller of a list over tenants; the log says that it was of every tenant that the caller reaches."""
+    exchange.tenant = EVERY_TENANT
+    return caller_of(exchange)
 
 
 async def decide(exchange: Exchange, door: FrontDoor, submission: Submission) -> Answer:

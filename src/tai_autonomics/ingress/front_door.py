@@ -20,6 +20,7 @@ from tai_autonomics.application.ports import (
 from tai_autonomics.application.queries import (
     ActionsPage,
     CheckAnswer,
+    Committed,
     InFlightPage,
     Shown,
     TenantListed,
@@ -27,7 +28,7 @@ from tai_autonomics.application.queries import (
 )
 from tai_autonomics.domain.governor import Stage
 from tai_autonomics.domain.tenant import Check
-from tai_autonomics.ledger.records import Dropped, Erased, Quarantined
+from tai_autonomics.ledger.records import Erased, Quarantined
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -82,7 +83,7 @@ class Queries(Protocol):
 
     async def receipt(self, tenant: str, seq: int) -> Shown | None: ...
 
-    async def committed(self, tenant: str, seq: int) -> Dropped | None: ...
+    async def committed(self, tenant: str, seq: int) -> Committed | None: ...
 
     async def head(self, tenant: str) -> Shown | None: ...
 

@@ -226,6 +226,7 @@ def routes() -> tuple[Route, ...]:
         ),
         _told("holds/{hold}/release", complying.release, "End a hold before its time"),
         _said("attestations", complying.attest, complying.AttestationAsked, "A verdict on a control, for a time"),
+        _said("exports", complying.export, complying.ExportAsked, "Say that you took an audit bundle"),
         Route(
             method="POST",
             path="/v1/tenants/{tenant}/erasures",

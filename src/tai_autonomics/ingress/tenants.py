@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from tai_autonomics.application.corridor import Submission
-from tai_autonomics.application.queries import AsOf, Shown, TenantListed, ThrottleView
+from tai_autonomics.application.queries import AsOf, Committed, Shown, TenantListed, ThrottleView
 from tai_autonomics.domain.gates import Failed, Passed
 from tai_autonomics.domain.identifiers import QuotaName, parse_entitlement_id, parse_name
 from tai_autonomics.domain.plans import COUNT_MAX
@@ -18,13 +18,13 @@ from tai_autonomics.domain.tenant import Check, CheckResult, Erase, Limit
 from tai_autonomics.errors import Malformed
 from tai_autonomics.ingress import parsing, strict_json
 from tai_autonomics.ingress.decisions import (
-    caller_of,
     count_more,
     decide,
     decide_all,
     items_with,
     ledger_of,
     own_command_id,
+    reached_of,
     reply_with,
     submission_of,
     tenant_of,
@@ -41,8 +41,8 @@ from tai_autonomics.ingress.replies import (
     shown,
     throttle_headers,
 )
-from tai_autonomics.ledger.records import Dropped, ReceiptType
 from tai_autonomics.ledger.records import Erased as ErasedPart
+from tai_autonomics.ledger.records import ReceiptType
 
 RECEIPT_TYPES: Final = get_args(ReceiptType)
 _NO_DEFAULTS: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -64,7 +64,7 @@ class ReceiptList(Struct, frozen=True):
 async def tenants(exchange: Exchange, door: FrontDoor) -> Reply:
     """Tenants with a ledger, those that the caller reaches."""
     page = parsing.page_of(parsing.query_of(exchange.query, ("cursor", "limit")), "tenants")
-    found = await door.queries.tenants(caller_of(exchange), page.after, page.limit)
+    found = await door.queries.tenants(reached_of(exchange), page.after, page.limit)
     more = parsing.cursor_after("tenants", found[-1].tenant_id) if len(found) == page.limit else None
     return json_reply(TenantList(found, more))
 
@@ -464,7 +464,7 @@ async def erase(exchange: Exchange, door: FrontDoor) -> Reply:
     submission = submission_of(
         exchange,
         tenant=name,
-        command=Erase(body.seq, body.part),
+        command=Erase(body.seq, body.part, made_at=committed.made_at),
         id=own_command_id(exchange, door, parsing.key_of(exchange.headers, body.request_id)),
         source="api",
         asked={"operation": "erase", "seq": body.seq, "part": body.part},
@@ -478,7 +478,7 @@ async def erase(exchange: Exchange, door: FrontDoor) -> Reply:
     return Reply(200, reply.body[:-1] + journal, reply.headers)
 
 
-async def _require_committed(door: FrontDoor, name: str, body: ErasureAsked) -> Dropped:
+async def _require_committed(door: FrontDoor, name: str, body: ErasureAsked) -> Committed:
     if not 1 <= body.seq <= COUNT_MAX:
         raise Malformed("malformed_request", "a seq is an integer from 1 to 2^53-1", pointer="/seq")
     found = await door.queries.committed(name, body.seq)

@@ -11,6 +11,7 @@ from tai_autonomics.domain.identifiers import ControlName, FeatureName, PlanName
 from tai_autonomics.domain.plans import OnStale, Plan, Plans
 from tai_autonomics.domain.rules import Budget
 from tai_autonomics.policy.governing import read_budget, read_governor
+from tai_autonomics.policy.keeping import read_retention
 from tai_autonomics.policy.nodes import (
     FILE_BYTES_MAX,
     Problems,
@@ -46,11 +47,13 @@ def load(text: bytes, *, name: str) -> Plans:
     Raises InvalidPlans with every problem, in the order of their lines, each as "name:line: what is wrong".
     """
     problems = Problems(name)
-    sections = members_of(root_of(text, name), "the file", problems, required=("plans",), optional=("retired", "fleet"))
+    optional = ("retired", "fleet", "retention")
+    sections = members_of(root_of(text, name), "the file", problems, required=("plans",), optional=optional)
     plans = _all_plans(sections, problems)
     fleet = _fleet(sections.get("fleet"), problems)
+    retention = read_retention(sections.get("retention"), "retention", problems)
     problems.raise_any()
-    return Plans(sha256(text).hexdigest(), plans, fleet)
+    return Plans(sha256(text).hexdigest(), plans, fleet, retention)
 
 
 def carry_over(new: bytes, previous: bytes) -> bytes:
@@ -99,7 +102,7 @@ def _plans(node: Node | None, section: str, problems: Problems) -> dict[PlanName
 
 def _plan(name: PlanName, node: Node, retired: bool, problems: Problems) -> Plan | None:
     what = f"plan {name}"
-    optional = ("features", "quotas", "on_stale", "requires", "governor")
+    optional = ("features", "quotas", "on_stale", "requires", "governor", "retention")
     parts = members_of(node, what, problems, required=("rank",), optional=optional)
     rank = whole_of(parts.get("rank"), f"{what}: rank", problems)
     features = _features(parts.get("features"), f"{what}: features", problems)
@@ -107,7 +110,10 @@ def _plan(name: PlanName, node: Node, retired: bool, problems: Problems) -> Plan
     on_stale = choice_of(parts.get("on_stale"), f"{what}: on_stale", ON_STALES, problems) or "allow"
     governor = read_governor(parts.get("governor"), what, quotas, problems)
     requires = _requires(parts.get("requires"), f"{what}: requires", problems)
-    return None if rank is None else Plan(name, rank, features, quotas, on_stale, retired, governor, requires)
+    retention = read_retention(parts.get("retention"), f"{what}: retention", problems)
+    return (
+        None if rank is None else Plan(name, rank, features, quotas, on_stale, retired, governor, requires, retention)
+    )
 
 
 def _features(node: Node | None, what: str, problems: Problems) -> frozenset[FeatureName]:

@@ -14,7 +14,7 @@ from tai_autonomics.domain.actions import (
     Webhook,
     type_of,
 )
-from tai_autonomics.domain.plans import Plan
+from tai_autonomics.domain.plans import Plan, Retention
 from tai_autonomics.domain.rules import Budget, Governance, Lasting, Rule, Samples
 from tai_autonomics.policy.nodes import duration
 
@@ -39,6 +39,8 @@ def written(plan: Plan) -> str:
     }
     if plan.requires:
         members["requires"] = plan.requires
+    if retention := _retention(plan.retention):
+        members["retention"] = retention
     if plan.governor != Governance():
         members["governor"] = _governor(plan.governor)
     # Not as escapes: JSON writes a character beyond U+FFFF as two of them, and YAML would read two characters.
@@ -56,6 +58,11 @@ def with_members(text: bytes, mapping: MappingNode, members: list[str]) -> bytes
     if mapping.flow_style:
         return (decoded[: at + 1] + "".join(f"{member}, " for member in members) + decoded[at + 1 :]).encode()
     return (decoded[:at] + "".join(f"{member}\n{' ' * column}" for member in members) + decoded[at:]).encode()
+
+
+def _retention(retention: Retention) -> Members:
+    kept = {"receipts": retention.receipts_seconds, "parts": retention.parts_seconds}
+    return {name: duration(seconds) for name, seconds in kept.items() if seconds}
 
 
 def _governor(governor: Governance) -> Members:

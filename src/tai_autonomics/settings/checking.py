@@ -117,12 +117,11 @@ def _firestore_disagreements(values: Mapping[str, object]) -> list[str]:
 
 def _sender_disagreements(values: Mapping[str, object]) -> list[str]:
     secrets, tenants = values.get("marketplace_webhook_secrets"), values.get("marketplace_webhook_tenants")
-    known = secrets.sources if isinstance(secrets, WebhookSecrets) else {}
-    named = tenants.sources if isinstance(tenants, WebhookTenants) else {}
+    unknown: tuple[str, ...] = ()
+    if isinstance(tenants, WebhookTenants):
+        unknown = tenants.without_secret(secrets if isinstance(secrets, WebhookSecrets) else None)
     problems = [
-        f"MARKETPLACE_WEBHOOK_TENANTS: {source!r} has no secret in MARKETPLACE_WEBHOOK_SECRETS"
-        for source in named
-        if source not in known
+        f"MARKETPLACE_WEBHOOK_TENANTS: {source!r} has no secret in MARKETPLACE_WEBHOOK_SECRETS" for source in unknown
     ]
     match values:
         case {"pubsub_push_audience": str(), "pubsub_push_service_account": None}:

@@ -42,6 +42,11 @@ class WebhookTenants(Struct, frozen=True):
     def __str__(self) -> str:
         return " ".join(f"{source}={','.join(sorted(tenants))}" for source, tenants in self.sources.items())
 
+    def without_secret(self, secrets: WebhookSecrets | None) -> tuple[str, ...]:
+        """Sources that have none: a misspelt one would leave the source that was meant without a bound."""
+        known = {} if secrets is None else secrets.sources
+        return tuple(source for source in self.sources if source not in known)
+
 
 def _without_secrets(entries: Mapping[str, tuple[bytes, ...]]) -> str:
     return " ".join(f"{name}=***" for name, secrets in entries.items() for _ in secrets)

@@ -13,10 +13,11 @@ from typing import Final, TypeVar
 
 from tai_autonomics.errors import InvalidPlans, InvalidSetting
 from tai_autonomics.identity.keys import Keys, KeysInForce, load_keys
-from tai_autonomics.settings import Loaded, Reread, SigningSecrets
+from tai_autonomics.settings import Loaded, Reread, SigningSecrets, WebhookSecrets
 from tai_autonomics.telemetry.observer import Telemetry
 from tai_autonomics.wiring.actuators import Actuators
 from tai_autonomics.wiring.policies import PlansInForce
+from tai_autonomics.wiring.senders import Senders
 
 T = TypeVar("T")
 
@@ -32,11 +33,12 @@ class Rotation:
         *,
         keys: KeysInForce | None,
         actuators: Actuators,
+        senders: Senders,
         plans: PlansInForce,
         observer: Telemetry,
     ) -> None:
-        self._loaded, self._keys, self._actuators, self._plans = loaded, keys, actuators, plans
-        self._observer = observer
+        self._loaded, self._keys, self._actuators, self._senders = loaded, keys, actuators, senders
+        self._plans, self._observer = plans, observer
         self._seen: dict[str, object] = {}
 
     async def read(self, *, asked: bool = False) -> None:
@@ -76,8 +78,12 @@ class Rotation:
         if each.value == before:
             return False
         match each.value:
-            case SigningSecrets() if each.field == "webhook_signing_secrets":
+            case SigningSecrets():
                 await self._actuators.replace_secrets(each.value, self._plans())
+                self._seen[each.field] = each.value
+                return True
+            case WebhookSecrets():
+                self._senders.replace_secrets(each.value)
                 self._seen[each.field] = each.value
                 return True
             case _:

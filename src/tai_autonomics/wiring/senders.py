@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from typing import Final
 
-from tai_autonomics.application.ports import Clock, Observer, Verifier, WebhookVerifier
+from tai_autonomics.application.ports import Clock, Observer, Verifier
 from tai_autonomics.errors import InvalidSetting
 from tai_autonomics.identity.webhooks import Sender, SignedWebhooks
-from tai_autonomics.settings import Settings
+from tai_autonomics.settings import Settings, WebhookSecrets, WebhookTenants
 
 NO_LIBRARY: Final = "PUBSUB_PUSH_AUDIENCE: google-auth is not installed ({why}): pip install 'tai-autonomics[gcp]'"
 
@@ -17,7 +17,11 @@ class Senders:
     """What verifies them, each None where it is not configured. Close it with `aclose`."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
-        self.webhooks = _webhooks(settings, clock)
+        self._tenants = settings.marketplace_webhook_tenants
+        self.webhooks: SignedWebhooks | None = None
+        if (secrets := settings.marketplace_webhook_secrets) is not None:
+            tolerance = settings.marketplace_webhook_tolerance_seconds
+            self.webhooks = SignedWebhooks(_sources(secrets, self._tenants), clock, tolerance_seconds=tolerance)
         self.published_keys: Mapping[str, Callable[[], str]] = {}
         """The health checks of keys that others publish."""
         self._push: Callable[[Verifier], Verifier] | None = None
@@ -56,6 +60,18 @@ class Senders:
         """Verifies what POST /pubsub takes; `own` the tokens that are not Google's."""
         return None if self._push is None else self._push(own)
 
+    def replace_secrets(self, secrets: WebhookSecrets) -> None:
+        """
+        Webhooks are verified by these from now on; each source reaches the tenants that it did.
+
+        Raises InvalidSetting where a start would: a source that has tenants is left without a secret. Nothing changes.
+        """
+        assert self.webhooks is not None, "what is replaced was there at the start"
+        unknown = () if self._tenants is None else self._tenants.without_secret(secrets)
+        if unknown:
+            raise InvalidSetting(f"has no secret for {', '.join(unknown)}, which MARKETPLACE_WEBHOOK_TENANTS names")
+        self.webhooks.replace(_sources(secrets, self._tenants))
+
     async def aclose(self) -> None:
         await self._opened.aclose()
 
@@ -85,10 +101,6 @@ async def _end(task: "asyncio.Task[None]") -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-def _webhooks(settings: Settings, clock: Clock) -> WebhookVerifier | None:
-    secrets, tenants = settings.marketplace_webhook_secrets, settings.marketplace_webhook_tenants
-    if secrets is None:
-        return None
+def _sources(secrets: WebhookSecrets, tenants: WebhookTenants | None) -> dict[str, Sender]:
     reached = {} if tenants is None else tenants.sources
-    senders = {source: Sender(known, reached.get(source)) for source, known in secrets.sources.items()}
-    return SignedWebhooks(senders, clock, tolerance_seconds=settings.marketplace_webhook_tolerance_seconds)
+    return {source: Sender(known, reached.get(source)) for source, known in secrets.sources.items()}

@@ -167,7 +167,7 @@ async def _serve_house(
     await health.probe()
     door = front_door(settings, parts, told, verifying, health, drain, senders, tracer)
     rotating = verifying if isinstance(verifying, KeysInForce) else None
-    rotation = Rotation(loaded, keys=rotating, actuators=actuators, plans=parts.plans, observer=told)
+    rotation = Rotation(loaded, keys=rotating, actuators=actuators, senders=senders, plans=parts.plans, observer=told)
     background = _background(
         settings, parts, told, health, survey, scraping, Redriving(door, parts.store), executor, actuators, rotation
     )

@@ -11,49 +11,22 @@ from typing import Any
 
 import grpc
 import pytest
-from tests.contract.stores.builders import SALT, append, chain, moment, receipt, send, snapshot_of, verify
+from tests.contract.stores.builders import append, chain, moment, receipt, send, snapshot_of, verify
 from tests.engines import firestore
+from tests.fault.stores.cases import OLD_PART, OLD_TIMER, Case
 from tests.fault.stores.firestore_calls import Calls, When
 
 from tai_autonomics.errors import StoreUnavailable
-from tai_autonomics.ledger.records import (
-    Appended,
-    Busy,
-    Conflict,
-    Due,
-    DueKey,
-    Duplicates,
-    Erasure,
-    Ledger,
-    Part,
-)
+from tai_autonomics.ledger.records import Appended, Busy, Conflict, Duplicates, Ledger
 from tai_autonomics.stores.firestore import FirestoreStore
 
 pytestmark = pytest.mark.anyio
 
-OLD_TIMER, NEW_TIMER = Due("entitlement/ent_1", "expire", moment(1)), Due("entitlement/ent_2", "expire", moment(2))
-OLD_PART, NEW_PART = Part(1, "metadata", SALT, b'"old"'), Part(2, "metadata", SALT, b'"new"')
-
-FIRST = receipt("acme", parts=[OLD_PART])
-SECOND = receipt("acme", FIRST, parts=[NEW_PART])
-THIRD = receipt("acme", SECOND)
+CASE = Case("acme", state=b"x" * 600_000)
+FIRST, SECOND, THIRD = CASE.first, CASE.second, CASE.third
+EVERYTHING, BEFORE, AFTER = CASE.everything, CASE.before, CASE.after
 OTHER = receipt("acme", FIRST, command_id="other")
-
-EVERYTHING = append(
-    "acme",
-    [SECOND],
-    FIRST,
-    parts=(NEW_PART,),
-    erasures=(Erasure(1, "metadata"),),
-    snapshot=snapshot_of(SECOND, b"x" * 600_000),
-    due=(NEW_TIMER,),
-    settled=(DueKey(OLD_TIMER.subject, OLD_TIMER.kind),),
-)
 FAR_AHEAD = (f"2099-01-01T00:{minute:02}:00.000000Z" for minute in cycle(range(60)))
-
-BEFORE = (Ledger(None, (FIRST,)), (OLD_PART,), (OLD_TIMER,), None)
-AFTER = (Ledger(EVERYTHING.snapshot, ()), (NEW_PART,), (NEW_TIMER,), SECOND)
-
 UNKNOWN = [
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -77,7 +50,7 @@ def project() -> str:
 @pytest.fixture
 async def store(calls: Calls, project: str) -> AsyncIterator[FirestoreStore]:
     opened = await calls.open_store(project)
-    await send(opened, append("acme", [FIRST], parts=(OLD_PART,), due=(OLD_TIMER,)))
+    await send(opened, CASE.begin)
     yield opened
     await opened.aclose()
 

@@ -12,58 +12,25 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from tests.contract.stores.builders import SALT, append, moment, receipt, send, snapshot_of, verify
+from tests.contract.stores.builders import append, receipt, send, verify
 from tests.engines.postgresql import Cluster
 from tests.engines.proxy import Action, Direction, Proxy
+from tests.fault.stores.cases import Case
 from tests.sizes import size
 
 from tai_autonomics.errors import StoreUnavailable
-from tai_autonomics.ledger.records import (
-    Append,
-    Appended,
-    Busy,
-    Conflict,
-    Due,
-    DueKey,
-    Duplicates,
-    Erasure,
-    Ledger,
-    Outcome,
-    Part,
-    Receipt,
-)
+from tai_autonomics.ledger.records import Append, Appended, Busy, Conflict, Due, Duplicates, Outcome, Receipt
 from tai_autonomics.stores.postgres import PostgresStore
 
 pytestmark = [pytest.mark.anyio, pytest.mark.full]
 
-OLD_TIMER, NEW_TIMER = Due("entitlement/ent_1", "expire", moment(1)), Due("entitlement/ent_2", "expire", moment(2))
-OLD_PART, NEW_PART = Part(1, "metadata", SALT, b'"old"'), Part(2, "metadata", SALT, b'"new"')
 TRIES_MAX = 200
+NOTHING = (None, (), (), None)
 
 
-class Case:
-    """One tenant, its ledger before, and the append that meets the fault."""
-
-    def __init__(self, number: int) -> None:
-        # All names are equally long, so that all appends are.
-        self.tenant = f"tenant-{number:05}"
-        self.first = receipt(self.tenant, parts=[OLD_PART])
-        self.second = receipt(self.tenant, self.first, parts=[NEW_PART])
-        self.third = receipt(self.tenant, self.second)
-        self.begin = append(self.tenant, [self.first], parts=(OLD_PART,), due=(OLD_TIMER,))
-        self.everything = append(
-            self.tenant,
-            [self.second],
-            self.first,
-            parts=(NEW_PART,),
-            erasures=(Erasure(1, "metadata"),),
-            snapshot=snapshot_of(self.second),
-            due=(NEW_TIMER,),
-            settled=(DueKey(OLD_TIMER.subject, OLD_TIMER.kind),),
-        )
-        self.before = (Ledger(None, (self.first,)), (OLD_PART,), [OLD_TIMER.subject], None)
-        self.after = (Ledger(snapshot_of(self.second), ()), (NEW_PART,), [NEW_TIMER.subject], self.second)
-        self.nothing = (None, (), [], None)
+def case_of(number: int) -> Case:
+    """All names are equally long, so that all appends are."""
+    return Case(f"tenant-{number:05}")
 
 
 class Bench:
@@ -74,11 +41,11 @@ class Bench:
 
     async def everything(self, case: Case) -> tuple[Any, ...]:
         """What the tables of one ledger say."""
-        due = self.cluster.execute(f"SELECT subject FROM tai.due WHERE tenant = '{case.tenant}'", self.database)
+        query = f"SELECT subject, kind, due, payload FROM tai.due WHERE tenant = '{case.tenant}'"
         return (
             await self.sound.read(case.tenant),
             await self.sound.parts(case.tenant, 1, 9),
-            [subject for (subject,) in due],
+            tuple(Due(*row) for row in self.cluster.execute(query, self.database)),
             await self.sound.find(case.tenant, "command-2"),
         )
 
@@ -142,13 +109,13 @@ async def strikes(bench: Bench, direction: Direction, wanted: Append) -> list[in
 async def test_a_connection_that_breaks_anywhere_in_an_append_leaves_all_of_it_or_nothing(
     bench: Bench, direction: Direction, action: Action, begins: bool
 ) -> None:
-    model = Case(99_999)
+    model = case_of(99_999)
     if not begins:
         await send(bench.sound, model.begin)
     places = await strikes(bench, direction, model.begin if begins else model.everything)
     seen = set()
     for number, place in enumerate(places):
-        case = Case(number)
+        case = case_of(number)
         if not begins:
             await send(bench.sound, case.begin)
         wanted = case.begin if begins else case.everything
@@ -163,14 +130,7 @@ async def test_a_connection_that_breaks_anywhere_in_an_append_leaves_all_of_it_o
         bench.proxy.heal()
         await bench.quiet()
         stored = await bench.everything(case)
-        start, end = (
-            (case.nothing, (Ledger(None, (case.first,)), (OLD_PART,), [OLD_TIMER.subject], None))
-            if begins
-            else (
-                case.before,
-                case.after,
-            )
-        )
+        start, end = (NOTHING, case.before) if begins else (case.before, case.after)
         assert stored in (start, end), f"broken {direction} after {place}"
         assert told == () or (told == (Appended(),) and stored == end)
         seen.add((told == (), stored == end))
@@ -188,10 +148,10 @@ async def test_a_connection_that_breaks_anywhere_in_an_append_leaves_all_of_it_o
 
 
 async def test_after_any_fault_the_next_append_finds_its_place(bench: Bench) -> None:
-    model = Case(99_999)
+    model = case_of(99_999)
     await send(bench.sound, model.begin)
     for number, place in enumerate((await strikes(bench, "up", model.everything))[::5]):
-        case = Case(number)
+        case = case_of(number)
         await send(bench.sound, case.begin)
         await bench.faulty.tenants("", 1)
         bench.proxy.arm("up", place, "reset")
@@ -204,9 +164,9 @@ async def test_after_any_fault_the_next_append_finds_its_place(bench: Bench) -> 
 
 
 async def test_a_reply_to_the_commit_that_comes_late_is_waited_for(bench: Bench) -> None:
-    case = Case(1)
+    case = case_of(1)
     await send(bench.sound, case.begin)
-    model = Case(2)
+    model = case_of(2)
     await send(bench.sound, model.begin)
     places = await strikes(bench, "down", model.everything)
     await bench.faulty.tenants("", 1)
@@ -227,7 +187,7 @@ def held_stale_and_clean(held: Case, stale: Case, clean: Case) -> list[Append]:
 
 
 async def test_others_are_told_beside_a_tenant_whose_commit_nobody_hears_of(bench: Bench) -> None:
-    models, cases = [Case(91), Case(92), Case(93)], [Case(1), Case(2), Case(3)]
+    models, cases = [case_of(91), case_of(92), case_of(93)], [case_of(1), case_of(2), case_of(3)]
     for case in (*models, *cases):
         await send(bench.sound, case.begin)
     await bench.faulty.tenants("", 1)
@@ -256,7 +216,7 @@ async def test_a_server_that_stands_still_is_left_and_used_again_when_it_goes_on
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tai_autonomics.stores.postgres.connections.WORK_SECONDS_MAX", 0.3)
-    case = Case(1)
+    case = case_of(1)
     await bench.faulty.tenants("", 1)
     bench.proxy.arm("up", 50, "hold")
     with pytest.raises(StoreUnavailable, match="did not answer within"):
@@ -267,7 +227,7 @@ async def test_a_server_that_stands_still_is_left_and_used_again_when_it_goes_on
 
 
 async def test_a_caller_that_leaves_waits_for_no_server(bench: Bench) -> None:
-    case = Case(1)
+    case = case_of(1)
     await bench.faulty.tenants("", 1)
     bench.proxy.arm("up", 50, "hold")
     sending = asyncio.create_task(send(bench.faulty, case.begin))

@@ -10,42 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.contract.stores.builders import SALT, append, moment, receipt, send, snapshot_of, verify
+from tests.contract.stores.builders import append, moment, receipt, send, verify
+from tests.fault.stores.cases import NEW_TIMER, OLD_TIMER, Case
 from tests.fault.stores.faulty import Faults, When
 
 from tai_autonomics.errors import StoreUnavailable
-from tai_autonomics.ledger.records import (
-    Append,
-    Appended,
-    Conflict,
-    Due,
-    DueKey,
-    Duplicates,
-    Erasure,
-    Ledger,
-    Part,
-)
+from tai_autonomics.ledger.records import Append, Appended, Conflict, Duplicates
 from tai_autonomics.stores.sqlite import SQLiteStore
 
 pytestmark = pytest.mark.anyio
 
-OLD_TIMER, NEW_TIMER = Due("entitlement/ent_1", "expire", moment(1)), Due("entitlement/ent_2", "expire", moment(2))
-OLD_PART, NEW_PART = Part(1, "metadata", SALT, b'"old"'), Part(2, "metadata", SALT, b'"new"')
-
-FIRST = receipt("acme", parts=[OLD_PART])
-SECOND = receipt("acme", FIRST, parts=[NEW_PART])
-THIRD = receipt("acme", SECOND)
-
-EVERYTHING = append(
-    "acme",
-    [SECOND],
-    FIRST,
-    parts=(NEW_PART,),
-    erasures=(Erasure(1, "metadata"),),
-    snapshot=snapshot_of(SECOND),
-    due=(NEW_TIMER,),
-    settled=(DueKey(OLD_TIMER.subject, OLD_TIMER.kind),),
-)
+CASE = Case("acme")
+FIRST, SECOND, THIRD = CASE.first, CASE.second, CASE.third
+EVERYTHING, BEFORE, AFTER = CASE.everything, CASE.before, CASE.after
 RECEIPT_ALONE = append("acme", [SECOND], FIRST)
 
 STEPS = [
@@ -68,7 +45,7 @@ def faults() -> Faults:
 @pytest.fixture
 async def store(faults: Faults, tmp_path: Path) -> AsyncIterator[SQLiteStore]:
     opened = await SQLiteStore.open(str(tmp_path / "tai.db"), factory=faults.factory())
-    await send(opened, append("acme", [FIRST], parts=(OLD_PART,), due=(OLD_TIMER,)))
+    await send(opened, CASE.begin)
     yield opened
     await opened.aclose()
 
@@ -77,10 +54,6 @@ async def everything(store: SQLiteStore) -> tuple[Any, ...]:
     """What the tables of one ledger say; leases far apart, so that looking again sees the same rows."""
     due = tuple(leased.due for leased in await store.lease(9, 1.0, "2099-01-01T00:00:00.000000Z"))
     return await store.read("acme"), await store.parts("acme", 1, 9), due, await store.find("acme", "command-2")
-
-
-BEFORE = (Ledger(None, (FIRST,)), (OLD_PART,), (OLD_TIMER,), None)
-AFTER = (Ledger(snapshot_of(SECOND), ()), (NEW_PART,), (NEW_TIMER,), SECOND)
 
 
 @pytest.mark.parametrize("when", ["lost", "persisted"])

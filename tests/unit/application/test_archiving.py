@@ -20,12 +20,14 @@ from tai_autonomics.application.archiving import (
 )
 from tai_autonomics.application.codec import events_of
 from tai_autonomics.application.importing import Import, Imported
+from tai_autonomics.application.queries import Committed
 from tai_autonomics.application.restoring import Restoring
 from tai_autonomics.application.transfer import beginning, export, live_state, replay, stored
 from tai_autonomics.domain.compliance import HoldPlaced, PlaceHold, ReleaseHold, Scope
 from tai_autonomics.domain.entitlement import Grant
 from tai_autonomics.domain.identifiers import HoldId
 from tai_autonomics.domain.moments import moment_of, plus_seconds
+from tai_autonomics.domain.plans import Retention
 from tai_autonomics.domain.tenant import Erase, LedgerArchived
 from tai_autonomics.errors import (
     BrokenArchive,
@@ -37,7 +39,7 @@ from tai_autonomics.errors import (
 )
 from tai_autonomics.ledger.chain import verify as verify_lines
 from tai_autonomics.ledger.lines import parse_line, reply
-from tai_autonomics.ledger.records import Base, Dropped, Erased, Ledger, Receipt
+from tai_autonomics.ledger.records import Base, Erased, Ledger, Receipt
 from tai_autonomics.stores.sqlite import SQLiteStore
 
 pytestmark = pytest.mark.anyio
@@ -63,7 +65,7 @@ async def aged(one: Instance, receipts: int, *, tenant: str = "acme") -> None:
 
 
 def archiving_of(one: Instance) -> Archiving:
-    return Archiving(one.store, one.corridor, by="tester", timeout_seconds=10)
+    return Archiving(one.store, one.corridor, lambda: one.plans, one.sealing_clock, by="tester", timeout_seconds=10)
 
 
 async def lines_of(store: FaultyStore, last: int, tenant: str = "acme") -> list[bytes]:
@@ -144,10 +146,42 @@ async def test_a_hold_on_erasing_keeps_receipts_from_being_dropped_until_it_is_r
     await aged(one, 5)
     held = (await one.submit(PlaceHold(scope, "urn:case:1", "me"))).receipt
     archived, work = read_back(await lines_of(one.store, 3)), archiving_of(one)
-    with pytest.raises(HeldBack, match="acme: a hold forbids erasing"):
+    with pytest.raises(HeldBack, match=r"holds are on: .*: release what holds it; nothing is dropped \(receipt 7\)"):
         await work.seal(archived)
     assert (await one.store.bases(("acme",))) == {}
     await one.submit(ReleaseHold(hold_of(held), "me"))
+    assert (await work.seal(archived)).receipt.type == "transition"
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["before the ledger begins anew", "before the rest is dropped"])
+async def test_a_hold_that_comes_after_the_seal_keeps_what_is_not_dropped_yet(one: Instance, begun: bool) -> None:
+    await aged(one, 5)
+    archived, work = read_back(await lines_of(one.store, 3)), archiving_of(one)
+    await work.seal(archived)
+    if begun:
+        await work.begin(archived)
+    async with opened(one.store) as another:
+        held = (await another.submit(PlaceHold("erasure", "urn:case:1", "me"))).receipt
+        # A run that was cut short is repeated: its receipt is there, so the decider is not asked again.
+        assert (await work.seal(archived)).replayed
+        with pytest.raises(HeldBack, match=f"holds are on: {hold_of(held)}"):
+            await (work.drop("acme", lambda _: None) if begun else work.begin(archived))
+        assert await one.store.receipt("acme", 1) is not None
+        await another.submit(ReleaseHold(hold_of(held), "me"))
+    await work.begin(archived)
+    assert await work.drop("acme", lambda _: None) == 3
+
+
+async def test_retention_keeps_receipts_from_being_dropped_until_its_end_and_the_error_names_it(one: Instance) -> None:
+    await aged(one, 5)
+    one.plans = replace(one.plans, retention=Retention(400 * 86_400, 0))
+    archived, work = read_back(await lines_of(one.store, 3)), archiving_of(one)
+    end = plus_seconds(NOW, 400 * 86_400 + 2)
+    assert await work.retention_seconds("acme") == 400 * 86_400
+    with pytest.raises(HeldBack, match=f"retention keeps it until {end}: wait until {end}; nothing is dropped"):
+        await work.seal(archived)
+    assert (await one.store.bases(("acme",))) == {}
+    one.clock.advance(400 * 86_400)
     assert (await work.seal(archived)).receipt.type == "transition"
 
 
@@ -473,7 +507,8 @@ async def test_a_check_beside_a_lane_at_work_that_misses_what_was_archived_is_st
 
 async def test_a_command_whose_receipt_is_archived_is_decided_anew_once_it_is_forgotten(one: Instance) -> None:
     await aged(one, 6)
-    await archive(one, 4)
+    async with opened(one.store) as another:
+        await archive(another, 4)
     with pytest.raises(OutcomeUnknown):
         await one.submit(Grant(ENT, PRO, expires_at=FAR), id="the first")
     again = await one.submit(Grant(ENT, PRO, expires_at=FAR), id="the first")
@@ -489,9 +524,9 @@ async def test_a_part_of_an_archived_receipt_is_erased_as_ever_and_is_in_no_arch
     lines = await archive(one, 4)
     assert b"personal" not in b"".join(lines)
     committed = await one.queries.committed("acme", 1)
-    assert committed == Dropped(receipts[0].hash, ("metadata",))
+    assert committed == Committed(receipts[0].hash, ("metadata",), None)
     assert [await one.queries.committed("acme", seq) for seq in (2, 99)] == [None, None]
-    assert await one.queries.committed("acme", 5) == Dropped(receipts[4].hash, ())
+    assert await one.queries.committed("acme", 5) == Committed(receipts[4].hash, (), receipts[4].time)
     await one.submit(Erase(1, "metadata"))
     assert await one.store.parts("acme", 1, 9) == ()
     assert await one.store.erased() == (Erased("acme", 1, receipts[0].hash, "metadata"),)

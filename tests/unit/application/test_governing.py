@@ -12,6 +12,7 @@ from tests.unit.application.instance import HandClock, Instance, ledger, until
 from tests.unit.application.instance import opened as opened_with_executor
 
 from tai_autonomics.application.corridor import CorridorBounds
+from tai_autonomics.application.executor import ExecutorBounds
 from tai_autonomics.application.importing import Import
 from tai_autonomics.application.transfer import export, replay
 from tai_autonomics.domain.actions import Action, Throttle
@@ -48,9 +49,9 @@ async def target() -> AsyncIterator[FaultyStore]:
 
 @asynccontextmanager
 async def opened(store: FaultyStore, clock: HandClock | None = None, **rest: Any) -> AsyncIterator[Instance]:
-    """An instance whose actions a test carries out by hand."""
-    async with opened_with_executor(store, clock, **rest) as one:
-        one.executor.stop_taking()
+    """An instance whose actions a test carries out by hand: its executor has no room."""
+    bounds = ExecutorBounds(actions_in_hand_max=0)
+    async with opened_with_executor(store, clock, executor_bounds=bounds, **rest) as one:
         yield one
 
 

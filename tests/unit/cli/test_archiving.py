@@ -95,7 +95,9 @@ def test_a_wrong_file_at_the_seam_is_refused(aged: CommandLine) -> None:
 def test_the_next_run_has_nothing_to_do_and_says_so(aged: CommandLine) -> None:
     assert archive(aged, "-q") == 0
     assert aged("receipts", "archive", "--at-least", "5") == 0
-    assert aged.out == "nothing to archive: no ledger has 5 receipts that are 90 days old\n"
+    assert (
+        aged.out == "nothing to archive: no ledger has 5 receipts that are 90 days old and not to be kept any longer\n"
+    )
     assert (archive(aged), aged.out) == (0, "")
     assert files(aged) == [FILE]
 
@@ -322,3 +324,77 @@ def test_a_backup_of_an_archived_store_is_restored_and_one_from_before_it_too(ag
     assert archive(aged, "--through", "8", "-t", "acme") == 0
     assert left(aged) == [9, 10]
     assert aged("receipts", "verify", "-q") == 0
+
+
+# ---- retention
+
+
+def days_ago(days: int) -> str:
+    return f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%dT%H:%M:%S}.000000Z"
+
+
+KEPT = "plans: {free: {rank: 1, retention: {receipts: 400d, parts: 60d}}, pro: {rank: 2}}\n"
+
+
+@pytest.fixture
+def keeping(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    """Of acme and bob, both on free, whose receipts are kept for 400 days; bob's are as old as that."""
+    (cli.directory / "plans.yaml").write_text(KEPT)
+    monkeypatch.setenv("PLANS_FILE", "plans.yaml")
+    file = exported(
+        cli.directory / "given.jsonl",
+        ledger("acme", 8, time=days_ago(399)),
+        ledger("bob", 8, ledger=BOB, time=days_ago(401)),
+    )
+    assert cli("receipts", "import", file, "--quiet") == 0
+    return cli
+
+
+def test_an_archive_takes_by_itself_what_is_not_kept_any_more_and_nothing_else(keeping: CommandLine) -> None:
+    assert archive(keeping) == 0
+    assert [each["tenant"] for each in keeping.documents] == ["bob"]
+    assert (left(keeping), left(keeping, "bob")) == ([*range(1, 9)], [9])
+
+
+@pytest.mark.parametrize("only", [(), ("--write-only",)])
+def test_what_is_kept_and_asked_for_is_refused_with_the_date_and_the_others_go_on(
+    keeping: CommandLine, only: tuple[str, ...]
+) -> None:
+    assert archive(keeping, "--older-than-days", "90", "-t", "acme", *only) == 1
+    date = f"{datetime.now(UTC) - timedelta(days=400):%Y-%m-%d}"
+    assert keeping.err.startswith(f"acme: retention keeps the receipts from {date}")
+    assert left(keeping) == [*range(1, 9)]
+    assert not (keeping.directory / "data" / "archives").exists()
+    assert archive(keeping, "--older-than-days", "400") == 0
+    assert [each["tenant"] for each in keeping.documents] == ["bob"]
+
+
+def test_a_file_from_before_the_retention_is_not_sealed_while_it_lasts(
+    keeping: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.delenv("PLANS_FILE")
+        assert archive(keeping, "--write-only", "-t", "acme") == 0
+    assert archive(keeping) == 1
+    assert "acme: compliance is closed for erasure: retention keeps it until " in keeping.err
+    assert [each["tenant"] for each in keeping.documents] == ["bob"]
+    assert left(keeping) == [*range(1, 10)]
+    assert keeping("receipts", "explain", "acme", "9") == 0
+    assert "no hold is on that closes erasure; retention keeps it until " in keeping.out
+
+
+def test_a_hold_on_one_tenant_does_not_keep_the_others_from_being_archived(aged: CommandLine) -> None:
+    assert aged("holds", "place", "acme", "--scope", "erasure", "--evidence", "urn:case:1") == 0
+    assert aged("receipts", "archive", "--at-least", "3", "--json") == 1
+    assert "acme: compliance is closed for erasure: holds are on: " in aged.err
+    assert [each["tenant"] for each in aged.documents] == ["bob"]
+
+
+def test_a_part_is_not_erased_before_its_date_and_then_it_is(keeping: CommandLine) -> None:
+    made_at = datetime.now(UTC) - timedelta(days=59)
+    young = ledger("carol", 1, ledger=CAROL, time=f"{made_at:%Y-%m-%dT%H:%M:%S}.000000Z")
+    assert keeping("receipts", "import", exported(keeping.directory / "young.jsonl", young), "-q") == 0
+    asked = ("receipts", "erase", "--seq", "1", "--part", "metadata")
+    assert keeping(*asked, "-t", "carol") == 1
+    assert f"retention keeps it until {made_at + timedelta(days=60):%Y-%m-%dT%H:%M:%S}.000000Z" in keeping.err
+    assert keeping(*asked, "-t", "acme") == 0

@@ -176,6 +176,8 @@ ATTESTED = ComplianceState(controls={"dpa": Attestation("compliant", "urn:dpa", 
 GATES: list[Passed | Failed] = [
     compliance_permits("service", ComplianceState(), plan(), NOW),
     compliance_permits("erasure", HELD, plan(), NOW),
+    compliance_permits("erasure", ComplianceState(), plan(), NOW, after(60)),
+    compliance_permits("erasure", HELD, plan(), NOW, after(60)),
     compliance_permits("actions", HELD, plan(requires=("dpa",)), NOW),
     compliance_permits("service", ATTESTED, plan(requires=("dpa",)), NOW),
     compliance_permits("service", ATTESTED, plan(requires=("dpa", "soc2")), NOW),

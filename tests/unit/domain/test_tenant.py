@@ -22,7 +22,7 @@ from tests.builders import (
 )
 from tests.given_when_then import Given, given
 
-from tai_autonomics.domain.compliance import ExpireHold, LapseAttestation
+from tai_autonomics.domain.compliance import ExpireHold, LapseAttestation, PlaceHold
 from tai_autonomics.domain.entitlement import (
     Activate,
     ApplyPlanChange,
@@ -72,6 +72,7 @@ from tai_autonomics.domain.rules import Approval
 from tai_autonomics.domain.tenant import (
     INITIAL_STATE,
     Archive,
+    AuditExported,
     Bounds,
     Command,
     EffectivePlanChanged,
@@ -79,6 +80,7 @@ from tai_autonomics.domain.tenant import (
     Event,
     LedgerArchived,
     LedgerRestored,
+    NoteExport,
     PartErased,
     Restore,
     RestoredHead,
@@ -177,10 +179,23 @@ def test_a_restore_is_a_decision_about_a_ledger_and_changes_nothing_of_the_tenan
 
 def test_an_archive_is_a_decision_about_a_ledger_and_changes_nothing_of_the_tenant() -> None:
     before = given(*in_service())
-    then = before.when(Archive("01J", 1, 17, "ab", "cd", "ef"))
+    then = before.when(Archive("01J", 1, 17, "ab", "cd", "ef", NOW))
     after = then.then(LedgerArchived(1, 17, "ab", "cd", "ef"))
     assert then.decision.subject == Subject("ledger", "01J")
     assert after.state == before.state
+
+
+def test_an_export_is_a_decision_about_a_ledger_that_no_gate_and_no_hold_keeps_from_being_written_down() -> None:
+    held = given(*in_service()).when(PlaceHold("all", "urn:case:1", "olga")).and_then
+    then = held.when(NoteExport("01J", NOW, LATER, 3, 17, "ab", "cd"))
+    after = then.then(AuditExported(NOW, LATER, 3, 17, "ab", "cd"))
+    assert (then.decision.subject, then.decision.gates) == (Subject("ledger", "01J"), ())
+    assert after.state == held.state
+
+
+def test_an_export_of_a_period_that_ends_where_it_begins_is_refused() -> None:
+    refused = given().when(NoteExport("01J", NOW, NOW, 0, 17, "ab", "cd")).then_refused("invalid_time")
+    assert refused.detail == f"until {NOW} is not after since {NOW}"
 
 
 # bounds

@@ -19,6 +19,7 @@ from tai_autonomics.application.queries import (
     ActionsPage,
     AsOf,
     CheckAnswer,
+    Committed,
     EntitlementView,
     InFlightPage,
     QuotaView,
@@ -48,7 +49,7 @@ from tai_autonomics.ingress.app import build
 from tai_autonomics.ingress.front_door import Drain, FrontDoor, Limits
 from tai_autonomics.ledger.commitment import commit
 from tai_autonomics.ledger.receipt import seal
-from tai_autonomics.ledger.records import GENESIS, Dropped, Erased, Part, Quarantined, Receipt
+from tai_autonomics.ledger.records import GENESIS, Erased, Part, Quarantined, Receipt
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 MOMENT = Moment("2026-11-24T12:00:00.000000Z")
@@ -204,7 +205,7 @@ class MemoryQueries:
         self.corridor = corridor
         self.checks: list[tuple[str, tuple[Check, ...]]] = []
         self.asked: list[tuple[object, ...]] = []
-        self.archived: dict[tuple[str, int], Dropped] = {}
+        self.archived: dict[tuple[str, int], Committed] = {}
         self.raise_with: BaseException | None = None
         self.hold: asyncio.Event | None = None
         self.allowed = True
@@ -271,13 +272,14 @@ class MemoryQueries:
         ledger = self.corridor.ledgers.get(tenant, [])
         return self._shown(ledger[seq - 1]) if seq <= len(ledger) else None
 
-    async def committed(self, tenant: str, seq: int) -> Dropped | None:
+    async def committed(self, tenant: str, seq: int) -> Committed | None:
         if (tenant, seq) in self.archived:
             return self.archived[tenant, seq]
         found = await self.receipt(tenant, seq)
         if found is None:
             return None
-        return Dropped(found.receipt.hash, tuple(json.loads(found.receipt.body).get("commits", ())))
+        receipt = found.receipt
+        return Committed(receipt.hash, tuple(json.loads(receipt.body).get("commits", ())), Moment(receipt.time))
 
     async def head(self, tenant: str) -> Shown | None:
         ledger = self.corridor.ledgers.get(tenant, [])

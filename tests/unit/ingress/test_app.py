@@ -404,6 +404,18 @@ def test_a_request_is_told_with_all_that_is_known_of_it() -> None:
     ]
 
 
+def test_whose_data_was_asked_for_is_told_of_lists_and_of_what_the_caller_may_not_have_too() -> None:
+    house = House()
+    for path in ("/v1/tenants", "/v1/actions", "/v1/tenants/bob", "/v1/tenants/bob/receipts/1"):
+        house.get(path, token="acme")
+    assert [(each.caller, each.tenant, each.status) for each in house.ear.requests] == [
+        ("acme-bot", "*", 200),
+        ("acme-bot", "*", 200),
+        ("acme-bot", "bob", 403),
+        ("acme-bot", "bob", 403),
+    ]
+
+
 def test_a_refusal_is_told_with_its_reason() -> None:
     house = House()
     house.corridor.refuse_with["acme"] = {"reason": "stale"}

@@ -3,11 +3,12 @@
 from typing import Any
 
 import pytest
-from tests.unit.ingress.front import House
+from tests.unit.ingress.front import VERIFY, House
 
 from tai_autonomics.domain.compliance import Attest, PlaceHold, ReleaseHold
 from tai_autonomics.domain.identifiers import ControlName, HoldId
 from tai_autonomics.domain.moments import Moment
+from tai_autonomics.domain.tenant import NoteExport
 
 HOLD = "01JD0000000000000000000000-7-0123456789ab"
 UNTIL, SAID = "2027-01-01T01:00:00+01:00", Moment("2027-01-01T00:00:00.000000Z")
@@ -18,6 +19,21 @@ ATTESTED: dict[str, Any] = {
     "evidence": "a" * 64,
     "valid_until": UNTIL,
 }
+TAKEN: dict[str, Any] = {
+    "since": "2026-10-01T00:00:00Z",
+    "until": UNTIL,
+    "receipts": 0,
+    "head_seq": 1,
+    "head_hash": "",
+    "manifest_digest": "b" * 64,
+}
+
+
+def with_head() -> tuple[House, dict[str, Any]]:
+    """With one receipt, and a bundle that ends with it."""
+    house = House()
+    head = house.post("/marketplace", VERIFY).json["hash"]
+    return house, {**TAKEN, "head_hash": head}
 
 
 def test_a_hold_is_placed_by_whoever_asks_with_an_erasable_reason_and_a_key() -> None:
@@ -47,6 +63,48 @@ def test_an_attestation_is_the_auditors() -> None:
     submission = house.corridor.submissions[0]
     assert submission.command == Attest(ControlName("dpa_signed"), "compliant", "a" * 64, "auditor", SAID)
     assert submission.parts == (("reason", b'"seen"'),)
+
+
+def test_an_export_is_whoever_took_it() -> None:
+    house, taken = with_head()
+    response = house.post("/v1/tenants/acme/exports", {**taken, "reason": "yearly"}, token="auditor")
+    assert response.status == 200
+    ledger, submission = response.json["receipt"]["ledger"], house.corridor.submissions[1]
+    since = Moment("2026-10-01T00:00:00.000000Z")
+    assert submission.command == NoteExport(ledger, since, SAID, 0, 1, taken["head_hash"], "b" * 64)
+    assert (submission.by, submission.parts) == ("auditor", (("reason", b'"yearly"'),))
+    for role in ("viewer", "integration", "operator"):
+        assert house.post("/v1/tenants/acme/exports", taken, token=role).reason == "role_forbidden"
+    assert house.post("/v1/tenants/acme/exports", taken, token="admin").status == 200
+
+
+@pytest.mark.parametrize("other", [{"head_seq": 2}, {"head_hash": "a" * 64}])
+def test_an_export_that_does_not_end_with_a_receipt_of_the_ledger_is_404(other: dict[str, Any]) -> None:
+    house, taken = with_head()
+    response = house.post("/v1/tenants/acme/exports", {**taken, **other})
+    assert (response.status, response.reason) == (404, "not_found")
+    assert len(house.corridor.submissions) == 1
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("since", "yesterday"),
+        ("until", "2027-01-01"),
+        ("receipts", -1),
+        ("receipts", 2**53),
+        ("receipts", "3"),
+        ("head_seq", 0),
+        ("head_seq", 2**53),
+        ("head_hash", "A" * 64),
+        ("manifest_digest", "b" * 63),
+    ],
+)
+def test_an_export_that_is_not_understood_is_refused_with_its_pointer(member: str, value: object) -> None:
+    house, taken = with_head()
+    response = house.post("/v1/tenants/acme/exports", {**taken, member: value})
+    assert (response.status, response.json["errors"][0]["pointer"]) == (400, f"/{member}")
+    assert len(house.corridor.submissions) == 1
 
 
 @pytest.mark.parametrize(

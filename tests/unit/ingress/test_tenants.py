@@ -5,7 +5,9 @@ import json
 import pytest
 from tests.unit.ingress.front import GRANT, POLICY, VERIFY, House
 
-from tai_autonomics.ledger.records import Dropped, Erased
+from tai_autonomics.application.queries import Committed
+from tai_autonomics.domain.tenant import Erase
+from tai_autonomics.ledger.records import Erased
 
 
 def with_receipts(count: int, tenant: str = "acme") -> House:
@@ -168,7 +170,10 @@ def test_an_erasure_says_whether_the_journal_is_clean(clean: bool, journal: str)
     assert (response.status, response.json["journal"]) == (200, journal)
     assert response.json["receipt"]["seq"] == 2
     assert json.loads(response.json["parts"]["reason"]["text"]) == "asked to"
-    assert house.noted == [Erased("acme", 1, house.get("/v1/tenants/acme/receipts/1").json["hash"], "metadata")]
+    first = house.get("/v1/tenants/acme/receipts/1").json
+    assert house.noted == [Erased("acme", 1, first["hash"], "metadata")]
+    made_at = first["receipt"]["time"]
+    assert house.corridor.submissions[-1].command == Erase(1, "metadata", made_at=made_at)
 
 
 def test_an_erasure_that_is_repeated_is_replayed_though_the_part_is_gone() -> None:
@@ -182,7 +187,7 @@ def test_an_erasure_that_is_repeated_is_replayed_though_the_part_is_gone() -> No
 
 def test_a_part_of_an_archived_receipt_can_be_erased() -> None:
     house = with_receipts(1)
-    house.queries.archived["acme", 1] = Dropped("a" * 64, ("metadata",))
+    house.queries.archived["acme", 1] = Committed("a" * 64, ("metadata",), None)
     response = house.post("/v1/tenants/acme/erasures", {"seq": 1, "part": "metadata"})
     assert response.status == 200
     assert house.noted == [Erased("acme", 1, "a" * 64, "metadata")]

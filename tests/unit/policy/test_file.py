@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tai_autonomics.domain.plans import COUNT_MAX, Plan, Plans, Quota
+from tai_autonomics.domain.plans import COUNT_MAX, Plan, Plans, Quota, Retention
 from tai_autonomics.errors import InvalidPlans
 from tai_autonomics.policy.file import FILE_BYTES_MAX, carry_over, load, shipped
 
@@ -27,6 +27,27 @@ def in_quota(quota: str) -> tuple[str, ...]:
 # what is read
 
 
+@pytest.mark.parametrize(
+    ("section", "says"),
+    [
+        ("{receipts: 23h}", "receipts must be a duration from 1d to 36500d"),
+        ("{receipts: 36501d}", "receipts must be a duration from 1d to 36500d"),
+        ("{receipts: forever}", "receipts must be a duration from 1d to 36500d"),
+        ("{parts: 1d}", "parts are kept for longer than receipts: keep receipts as long"),
+        ("{receipts: 30d, parts: 31d}", "parts are kept for longer than receipts: keep receipts as long"),
+        ("{logs: 30d}", "unknown key 'logs'"),
+        ("30d", "must be a mapping"),
+    ],
+)
+def test_a_retention_that_cannot_be_meant_is_refused_in_a_plan_and_for_all(section: str, says: str) -> None:
+    (of_all,) = problems(f"{ONE}retention: {section}\n")
+    (of_plan,) = problems(f"plans:\n  free:\n    rank: 1\n    retention: {section}\n")
+    assert of_all.startswith("plans.yaml:2: retention")
+    assert of_plan.startswith("plans.yaml:4: plan free: retention")
+    assert says in of_all
+    assert says in of_plan
+
+
 def test_a_file_is_read_whole() -> None:
     text = b"""
 plans:
@@ -37,11 +58,13 @@ plans:
     features: [export, audit]
     on_stale: deny
     requires: [dpa_signed, soc2]
+    retention: {receipts: 400d, parts: 30d}
     quotas:
       calls: {limit: 100000, per: day, kind: hard, thresholds: [80, 100]}
       seats: {limit: unlimited, per: lifetime, kind: soft}
 retired:
   old: {rank: 20}
+retention: {receipts: 90d}
 """
     calls, seats = Quota("calls", 100_000, "day", "hard", (80, 100)), Quota("seats", None, "lifetime", "soft")
     assert load(text, name="plans.yaml") == Plans(
@@ -55,9 +78,11 @@ retired:
                 {"calls": calls, "seats": seats},
                 "deny",
                 requires=("dpa_signed", "soc2"),
+                retention=Retention(400 * 86_400, 30 * 86_400),
             ),
             "old": Plan("old", 20, frozenset(), {}, retired=True),
         },
+        retention=Retention(90 * 86_400),
     )
 
 
@@ -127,14 +152,14 @@ def test_a_billion_laughs_are_refused_before_they_are_built() -> None:
     ("text", "problem"),
     [
         ("a: 1", "1: the file: plans is missing"),
-        (ONE + "requires: [a]", "2: the file: unknown key 'requires': known are plans, retired, fleet"),
+        (ONE + "requires: [a]", "2: the file: unknown key 'requires': known are plans, retired, fleet, retention"),
         ("plans: {a: {rank: 1, requires: dpa}}", "1: plan a: requires must be a list, not 'dpa' (str)"),
         ("plans: {a: {rank: 1, requires: [dpa, dpa]}}", "1: plan a: requires: dpa is listed twice"),
         (
             f"plans: {{a: {{rank: 1, requires: [{', '.join(f'c{each}' for each in range(17))}]}}}}",
             "1: plan a: requires: more than 16",
         ),
-        (ONE + "limits: 1", "2: the file: unknown key 'limits': known are plans, retired, fleet"),
+        (ONE + "limits: 1", "2: the file: unknown key 'limits': known are plans, retired, fleet, retention"),
         (ONE + ONE, "2: the file: 'plans' is there twice, first in line 1"),
         (ONE + "? [x]\n: 1", "2: the file: a key must be a string, not a list: quote it"),
         ("plans: {}", "1: plans must hold at least one plan"),
@@ -287,7 +312,11 @@ plans:
   free: {rank: 1}
   silver: {rank: 5, features: [export], on_stale: deny, quotas: {q: {limit: unlimited, per: day, kind: soft}}}
 retired:
-  bronze: {rank: 5, requires: [dpa], quotas: {q: {limit: 9, per: month, kind: hard, thresholds: [50, 100]}}}
+  bronze:
+    rank: 5
+    requires: [dpa]
+    retention: {receipts: 48h, parts: 1d}
+    quotas: {q: {limit: 9, per: month, kind: hard, thresholds: [50, 100]}}
 """
 
 
@@ -320,7 +349,14 @@ def test_what_the_new_file_lacks_is_carried_over_as_retired(new: str) -> None:
     after = load(text, name="carried")
     lacked = {
         name: Plan(
-            plan.name, plan.rank, plan.features, plan.quotas, plan.on_stale, retired=True, requires=plan.requires
+            plan.name,
+            plan.rank,
+            plan.features,
+            plan.quotas,
+            plan.on_stale,
+            retired=True,
+            requires=plan.requires,
+            retention=plan.retention,
         )
         for name, plan in old.plans.items()
     }

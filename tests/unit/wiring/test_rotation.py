@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from standardwebhooks import Webhook
 
+from tai_autonomics.application.ports import Caller
+from tai_autonomics.errors import Unauthenticated
 from tai_autonomics.identity.keys import KeysInForce, first_start_key, load_keys
 from tai_autonomics.policy.file import load
 from tai_autonomics.settings import Settings
@@ -19,6 +22,7 @@ from tai_autonomics.telemetry.observer import Telemetry
 from tai_autonomics.wiring.actuators import Actuators
 from tai_autonomics.wiring.machine import SystemClock
 from tai_autonomics.wiring.rotation import Rotation, in_thread
+from tai_autonomics.wiring.senders import Senders
 
 PLANS = load(
     b"""
@@ -44,12 +48,16 @@ class House:
 
     def __init__(self, directory: Path) -> None:
         self.signing, self.store, self.keys = directory / "signing", directory / "store", directory / "keys.pem"
+        self.sources = directory / "sources"
         self.signing.write_text(f"*={whsec(b'a')}")
+        self.sources.write_text(f"billing={whsec(b'c')} shop={whsec(b'd')}")
         self.store.write_text("postgresql://tai:hunter2@h/db")
         self.another_key(directory / "first")
         environ = {
             "TAI_WEBHOOK_SIGNING_SECRETS_FILE": str(self.signing),
             "STORE_URL_FILE": str(self.store),
+            "MARKETPLACE_WEBHOOK_SECRETS_FILE": str(self.sources),
+            "MARKETPLACE_WEBHOOK_TENANTS": "shop=acme",
             "JWT_KEYS": str(self.keys),
             "JWT_ISSUER": "i",
             "JWT_AUDIENCE": "a",
@@ -58,11 +66,13 @@ class House:
         self.said, clock = io.BytesIO(), SystemClock()
         self.logs = Logs(self.said, clock, level="info", form="json")
         self.actuators = Actuators(loaded.settings, clock)
+        self.clock, self.senders = clock, Senders(loaded.settings, clock)
         self.in_force = KeysInForce(load_keys(self.keys))
         self.rotation = Rotation(
             loaded,
             keys=self.in_force,
             actuators=self.actuators,
+            senders=self.senders,
             plans=lambda: PLANS,  # type: ignore[arg-type]
             observer=Telemetry(self.logs, Metrics(environment="test"), clock),
         )
@@ -76,6 +86,19 @@ class House:
     def secret(self) -> Any:
         """That which signs what goes to a receiver."""
         return self.actuators.opened["webhook"]._policy.secrets["*"]  # type: ignore[attr-defined]
+
+    def sender(self, letter: bytes) -> Caller | None:
+        """Who sends a webhook that is signed with this secret; None where nobody does."""
+        body, now = b"{}", self.clock.now()
+        signed = {"webhook-id": "msg_1", "webhook-timestamp": str(int(now.timestamp()))}
+        signed["webhook-signature"] = Webhook(whsec(letter)).sign("msg_1", now, body.decode())
+        webhooks = self.senders.webhooks
+        assert webhooks is not None
+        try:
+            claim = webhooks.claim({name.encode(): value.encode() for name, value in signed.items()})
+            return webhooks.verify(claim, body).caller
+        except Unauthenticated:
+            return None
 
     def lines(self) -> list[dict[str, Any]]:
         self.logs.close()
@@ -141,6 +164,49 @@ def test_one_that_cannot_be_used_is_told_and_the_old_one_stays(house: House, con
     assert why in told["stack_trace"]
     assert told["stack_trace"].rstrip().endswith("; what was in force stays")
     assert mended["changed"] == ["TAI_WEBHOOK_SIGNING_SECRETS"]
+
+
+def sender(source: str, *tenants: str) -> Caller:
+    return Caller(f"webhook:{source}", frozenset({"integration"}), frozenset(tenants) or None)
+
+
+def test_a_new_secret_of_a_source_of_webhooks_verifies_from_the_next_one_on(house: House) -> None:
+    assert [house.sender(letter) for letter in (b"c", b"d", b"e")] == [sender("billing"), sender("shop", "acme"), None]
+    reading(house, lambda: house.sources.write_text(f"shop={whsec(b'd')} shop={whsec(b'e')} crm={whsec(b'f')}"))
+    assert [house.sender(letter) for letter in (b"c", b"d", b"e", b"f")] == [
+        None,
+        sender("shop", "acme"),
+        sender("shop", "acme"),
+        sender("crm"),
+    ]
+    (line,) = house.lines()
+    assert (line["message"], line["changed"]) == ("the secrets were read again", ["MARKETPLACE_WEBHOOK_SECRETS"])
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("billing=hunter2", "the value has a secret that is not base64"),
+        (f"billing={whsec(b'b')} shop={whsec(b'b')}", "the value has a secret that is there twice"),
+        (f"billing={whsec(b'b')}", "has no secret for shop, which MARKETPLACE_WEBHOOK_TENANTS names"),
+        ("", "cannot be read from MARKETPLACE_WEBHOOK_SECRETS_FILE: the file is empty"),
+        (None, "cannot be read from MARKETPLACE_WEBHOOK_SECRETS_FILE: No such file or directory"),
+    ],
+)
+def test_secrets_of_sources_that_cannot_be_used_are_told_and_those_before_stay(
+    house: House, content: str | None, why: str
+) -> None:
+    def spoil() -> None:
+        house.sources.unlink() if content is None else house.sources.write_text(content)
+
+    reading(house, spoil)
+    assert [house.sender(letter) for letter in (b"b", b"c", b"d")] == [None, sender("billing"), sender("shop", "acme")]
+    reading(house, lambda: house.sources.write_text(f"shop={whsec(b'b')}"))
+    assert [house.sender(letter) for letter in (b"b", b"c", b"d")] == [sender("shop", "acme"), None, None]
+    told, mended = house.lines()
+    assert f"MARKETPLACE_WEBHOOK_SECRETS: {why}" in told["stack_trace"]
+    assert told["stack_trace"].rstrip().endswith("; what was in force stays")
+    assert mended["changed"] == ["MARKETPLACE_WEBHOOK_SECRETS"]
 
 
 def test_another_store_is_told_once_and_waits_for_a_restart(house: House) -> None:

@@ -6,7 +6,14 @@ from tai_autonomics.cli.explaining.governors import RuleEvent
 from tai_autonomics.domain.compliance import ComplianceEvent
 from tai_autonomics.domain.entitlement import EntitlementEvent
 from tai_autonomics.domain.quota import QuotaEvent
-from tai_autonomics.domain.tenant import EffectivePlanChanged, Event, LedgerArchived, LedgerRestored, PartErased
+from tai_autonomics.domain.tenant import (
+    AuditExported,
+    EffectivePlanChanged,
+    Event,
+    LedgerArchived,
+    LedgerRestored,
+    PartErased,
+)
 
 
 def sentence_of(event: Event) -> str:
@@ -32,6 +39,12 @@ def sentence_of(event: Event) -> str:
                 f"The receipts {first_seq} to {through_seq} rest in the archive with the SHA-256 {archive_digest}; the"
                 f" newest of them is {hash}, and the state after it has the SHA-256 {state_digest}. The ledger may"
                 " begin after them."
+            )
+        case AuditExported(since, until, receipts, head_seq, head_hash, manifest_digest):
+            return (
+                f"An audit bundle was made of the receipts from {since} on and before {until}, {receipts} in all, up to"
+                f" the head {head_seq} ({head_hash}). Its manifest has the SHA-256 {manifest_digest}. Whoever asked for"
+                " this receipt has it."
             )
         case LedgerRestored(head):
             return (

@@ -39,7 +39,8 @@ def _compliance(seen: _Seen, passed: bool) -> str:
     if holds:
         on = f"of the holds that close {words}, {in_all} are on: {', '.join(holds)} (by {', '.join(evidence)})"
     required = ", ".join(f"{control} is {standing}" for control, standing in controls.items())
-    return f"{on}{seen.told(', at the latest until ', 'until')}{f'; required is that {required}' if required else ''}."
+    until, kept = seen.told(", at the latest until ", "until"), seen.told("; retention keeps it until ", "kept_until")
+    return f"{on}{until}{f'; required is that {required}' if required else ''}{kept}."
 
 
 CONCERNS: Final[Mapping[str, str]] = MappingProxyType(

@@ -17,11 +17,12 @@ The governors of one tenant side by side, behind the gates.
 from tai_autonomics.domain.decider import name_of
 from tai_autonomics.domain.tenant.asking import effective_plan
 from tai_autonomics.domain.tenant.checking import Check, CheckResult, Limit, check, when_stale
-from tai_autonomics.domain.tenant.commands import Archive, Command, Erase, Restore, TimerCommand
+from tai_autonomics.domain.tenant.commands import Archive, Command, Erase, NoteExport, Restore, TimerCommand
 from tai_autonomics.domain.tenant.deciding import decide
 from tai_autonomics.domain.tenant.decisions import Bounds, Decision, Subject
 from tai_autonomics.domain.tenant.elapsing import after_timers, next_timer, standing
 from tai_autonomics.domain.tenant.events import (
+    AuditExported,
     EffectivePlanChanged,
     Event,
     LedgerArchived,
@@ -47,6 +48,7 @@ __all__ = [
     "INITIAL_STATE",
     "TIMER_KINDS",
     "Archive",
+    "AuditExported",
     "Bounds",
     "Check",
     "CheckResult",
@@ -58,6 +60,7 @@ __all__ = [
     "LedgerArchived",
     "LedgerRestored",
     "Limit",
+    "NoteExport",
     "PartErased",
     "Restore",
     "RestoredHead",

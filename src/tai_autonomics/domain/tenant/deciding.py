@@ -56,15 +56,15 @@ from tai_autonomics.domain.governor import (
     throttle_use,
 )
 from tai_autonomics.domain.identifiers import ActionId, EntitlementId
-from tai_autonomics.domain.moments import Moment
-from tai_autonomics.domain.plans import Plans, highest
+from tai_autonomics.domain.moments import Moment, plus_seconds
+from tai_autonomics.domain.plans import Plans, highest, retention_of
 from tai_autonomics.domain.quota import Consume, Release, Reset, consume, use_at
 from tai_autonomics.domain.quota import decide as decide_quota
 from tai_autonomics.domain.tenant import complying, governing
 from tai_autonomics.domain.tenant.asking import effective_plan, tenant_is_entitled
-from tai_autonomics.domain.tenant.commands import Archive, Command, Erase, LifecycleCommand, Restore
+from tai_autonomics.domain.tenant.commands import Archive, Command, Erase, LifecycleCommand, NoteExport, Restore
 from tai_autonomics.domain.tenant.decisions import Bounds, Decision, Kind, Subject, refused_by, with_consequences
-from tai_autonomics.domain.tenant.events import LedgerArchived, LedgerRestored, PartErased, RestoredHead
+from tai_autonomics.domain.tenant.events import AuditExported, LedgerArchived, LedgerRestored, PartErased, RestoredHead
 from tai_autonomics.domain.tenant.governing import surroundings
 from tai_autonomics.domain.tenant.state import TenantState, entitlement_of, recounted, throttle_in_force
 
@@ -108,6 +108,8 @@ def decide(
             return _erase(command, state, now, plans, ask)
         case Archive():
             return _archive(command, state, now, plans, ask)
+        case NoteExport():
+            return _note_export(command, state, now, plans)
         case Restore():
             return _restore(command, state, surroundings(state, now, plans, bounds, action_id), plans)
         case Observe():
@@ -218,7 +220,8 @@ def _elapse(timer: EntitlementTimer, state: TenantState, now: Moment, plans: Pla
 
 def _erase(command: Erase, state: TenantState, now: Moment, plans: Plans, ask: Ask) -> Decision:
     subject, plan = Subject("receipt", str(command.seq)), effective_plan(state, plans)
-    permitted = () if command.again else (ask(compliance_permits, "erasure", state.compliance, plan, now),)
+    until = _kept_until(command.made_at, retention_of(plan, plans).parts_seconds)
+    permitted = () if command.again else (ask(compliance_permits, "erasure", state.compliance, plan, now, until),)
     for gate in permitted:
         if isinstance(gate, Failed):
             return refused_by(subject, None, (), gate)
@@ -228,7 +231,8 @@ def _erase(command: Erase, state: TenantState, now: Moment, plans: Plans, ask: A
 
 def _archive(command: Archive, state: TenantState, now: Moment, plans: Plans, ask: Ask) -> Decision:
     subject, plan = Subject("ledger", command.ledger), effective_plan(state, plans)
-    permitted = ask(compliance_permits, "erasure", state.compliance, plan, now)
+    until = _kept_until(command.made_at, retention_of(plan, plans).receipts_seconds)
+    permitted = ask(compliance_permits, "erasure", state.compliance, plan, now, until)
     if isinstance(permitted, Failed):
         return refused_by(subject, None, (), permitted)
     said = LedgerArchived(
@@ -236,6 +240,29 @@ def _archive(command: Archive, state: TenantState, now: Moment, plans: Plans, as
     )
     events = with_consequences((said,), state, plan, now)
     return Decision(subject, None, None, (permitted,), Accepted(events))
+
+
+def _note_export(command: NoteExport, state: TenantState, now: Moment, plans: Plans) -> Decision:
+    """No gate: what was taken is written down in any case."""
+    subject = Subject("ledger", command.ledger)
+    if command.until <= command.since:
+        detail = f"until {command.until} is not after since {command.since}"
+        return Decision(subject, None, None, (), Refused("invalid_time", detail, "send a period that has a length"))
+    said = AuditExported(
+        command.since,
+        command.until,
+        command.receipts,
+        command.head_seq,
+        command.head_hash,
+        command.manifest_digest,
+    )
+    events = with_consequences((said,), state, effective_plan(state, plans), now)
+    return Decision(subject, None, None, (), Accepted(events))
+
+
+def _kept_until(made_at: Moment | None, seconds: int) -> Moment | None:
+    """When the retention of what was made then ends, where there is one."""
+    return plus_seconds(made_at, seconds) if made_at is not None and seconds else None
 
 
 def _restore(command: Restore, state: TenantState, around: Surroundings, plans: Plans) -> Decision:

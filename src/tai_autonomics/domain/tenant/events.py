@@ -8,6 +8,7 @@ from tai_autonomics.domain.entitlement import EntitlementEvent
 from tai_autonomics.domain.fleet import FleetReserved
 from tai_autonomics.domain.governor import GovernorEvent
 from tai_autonomics.domain.identifiers import PlanName
+from tai_autonomics.domain.moments import Moment
 from tai_autonomics.domain.quota import QuotaEvent
 
 
@@ -49,6 +50,21 @@ class LedgerArchived(Recorded, frozen=True):
     archive_digest: str
 
 
+class AuditExported(Recorded, frozen=True):
+    """
+    An audit bundle was made: of `receipts` from `since` on and before `until`, ending with the receipt `head_seq`.
+
+    Who took it is the cause of its receipt.
+    """
+
+    since: Moment
+    until: Moment
+    receipts: int
+    head_seq: int
+    head_hash: str
+    manifest_digest: str
+
+
 class EffectivePlanChanged(Recorded, frozen=True):
     """The highest-ranked plan in service is another one now. None is no plan."""
 
@@ -66,4 +82,5 @@ Event = (
     | PartErased
     | LedgerRestored
     | LedgerArchived
+    | AuditExported
 )

@@ -55,7 +55,14 @@ from tai_autonomics.domain.governor import evolve as evolve_governor
 from tai_autonomics.domain.identifiers import QuotaName
 from tai_autonomics.domain.quota import QuotaConsumed, QuotaReleased, QuotaReset, QuotaUse, ThresholdCrossed
 from tai_autonomics.domain.quota import evolve as evolve_quota
-from tai_autonomics.domain.tenant.events import EffectivePlanChanged, Event, LedgerArchived, LedgerRestored, PartErased
+from tai_autonomics.domain.tenant.events import (
+    AuditExported,
+    EffectivePlanChanged,
+    Event,
+    LedgerArchived,
+    LedgerRestored,
+    PartErased,
+)
 from tai_autonomics.domain.tenant.state import TenantState, entitlement_of, recounted
 from tai_autonomics.domain.tenant.timers import due_of, earliest, moved
 
@@ -66,7 +73,7 @@ def evolve(state: TenantState, event: Event) -> TenantState:
         case QuotaConsumed() | QuotaReleased() | QuotaReset() | ThresholdCrossed():
             quotas = {**state.quotas, event.quota: evolve_quota(state.quotas.get(event.quota), event)}
             return _with_quotas(state, quotas)
-        case EntitlementVerified() | PartErased() | LedgerRestored() | LedgerArchived():
+        case EntitlementVerified() | PartErased() | LedgerRestored() | LedgerArchived() | AuditExported():
             return state
         case EffectivePlanChanged():
             return replace(state, plan=event.plan)

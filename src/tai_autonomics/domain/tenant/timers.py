@@ -67,7 +67,14 @@ from tai_autonomics.domain.identifiers import ActionId, ControlName, HoldId
 from tai_autonomics.domain.moments import Moment, plus_seconds
 from tai_autonomics.domain.quota import QuotaConsumed, QuotaReleased, QuotaReset, ThresholdCrossed
 from tai_autonomics.domain.tenant.commands import TimerCommand
-from tai_autonomics.domain.tenant.events import EffectivePlanChanged, Event, LedgerArchived, LedgerRestored, PartErased
+from tai_autonomics.domain.tenant.events import (
+    AuditExported,
+    EffectivePlanChanged,
+    Event,
+    LedgerArchived,
+    LedgerRestored,
+    PartErased,
+)
 
 TimerKind = EntitlementTimerKind | GovernorTimerKind | ComplianceTimerKind
 EffectKind = Literal["attempt"]
@@ -140,6 +147,7 @@ def due_of(event: Event) -> tuple[Change, ...]:
             | PartErased()
             | LedgerRestored()
             | LedgerArchived()
+            | AuditExported()
             | EntitlementVerified()
             | EntitlementRequested()
             | EntitlementSuspended()
