@@ -47,6 +47,8 @@ UNITS: Final = {
     "tai_log_lines_dropped": "lines",
     "tai_quotas_nearly_used": "tenants",
     "tai_signals_refused": "signals",
+    "tai_spans_dropped": "spans",
+    "tai_spans_exported": "spans",
 }
 """Where the name's last word is not the unit."""
 
@@ -64,6 +66,7 @@ def scraped() -> list[Metric]:
         check_ages=lambda: {"store": 1.0},
         log_lines_dropped=lambda: 0,
     )
+    metrics.watch_spans(exported=lambda: 1, dropped=lambda: 0)
     with open(os.devnull, "wb") as nowhere:
         told = Telemetry(Logs(nowhere, clock, level="error", form="json"), metrics, clock)
         told.answered(Answered("GET", "/health", 503, 0.001, 0, 2, "r", "", reason="draining"))

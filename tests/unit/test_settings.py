@@ -562,3 +562,36 @@ def test_networks_are_shown_as_they_are_set() -> None:
 def test_what_is_no_network_is_told(value: str) -> None:
     (told,) = problems({"TAI_WEBHOOK_ADDRESSES_ALLOWED": value})
     assert "holds something that is no network" in told
+
+
+@pytest.mark.parametrize(
+    ("url", "read"),
+    [
+        ("http://127.0.0.1:4318", "http://127.0.0.1:4318"),
+        ("https://telemetry.example/", "https://telemetry.example"),
+        ("http://[::1]:4318/otlp/", "http://[::1]:4318/otlp"),
+    ],
+)
+def test_an_endpoint_of_traces_is_a_base_url(url: str, read: str) -> None:
+    assert Settings.load({"OTEL_EXPORTER_OTLP_ENDPOINT": url}).settings.otlp_endpoint == read
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["127.0.0.1:4318", "grpc://h:4317", "http://u:p@h", "https://h/v1?key=1", "http://h/#f", "http://", "http://h:x"],
+)
+def test_what_is_no_endpoint_of_traces_is_told(url: str) -> None:
+    (problem,) = problems({"OTEL_EXPORTER_OTLP_ENDPOINT": url})
+    assert problem.startswith("OTEL_EXPORTER_OTLP_ENDPOINT: ")
+    assert "is no such URL; allowed: an http or https URL" in problem
+
+
+@pytest.mark.parametrize(("text", "share"), [("0", 0.0), ("0.05", 0.05), ("1", 1.0), ("1.000000", 1.0)])
+def test_a_share_is_from_none_to_all(text: str, share: float) -> None:
+    assert Settings.load({"TRACE_SAMPLE_RATIO": text}).settings.trace_sample_ratio == share
+
+
+@pytest.mark.parametrize("text", ["1.1", "2", "-0.1", "10%", ".5", "1e-2", "0.1234567", "nan"])
+def test_what_is_no_share_is_told(text: str) -> None:
+    (problem,) = problems({"TRACE_SAMPLE_RATIO": text})
+    assert problem.startswith(f"TRACE_SAMPLE_RATIO: {text!r} ")

@@ -1,6 +1,8 @@
 """What is done to the rule's own tenant, in its ledger: the recorded result makes it true."""
 
-from tai_autonomics.application.ports import Clock, Done, NotDone, Target, Uncertain
+from collections.abc import Mapping
+
+from tai_autonomics.application.ports import NO_HEADERS, Clock, Done, NotDone, Target, Uncertain
 from tai_autonomics.domain.actions import Action, SuspendEntitlements, Throttle
 from tai_autonomics.domain.moments import moment_of, plus_seconds
 
@@ -22,7 +24,9 @@ class Inside:
             case _:
                 raise AssertionError(f"action {action.id} reaches outside")
 
-    async def attempt(self, action: Action, target: Target, seconds: float) -> Done | NotDone | Uncertain:
+    async def attempt(
+        self, action: Action, target: Target, seconds: float, trace: Mapping[str, str] = NO_HEADERS
+    ) -> Done | NotDone | Uncertain:
         return Done("decided in the tenant's own ledger")
 
     async def aclose(self) -> None:

@@ -5,6 +5,7 @@ Pub/Sub keeps every message that it is given: what makes a second attempt harmle
 """
 
 import asyncio
+from collections.abc import Mapping
 from typing import Final
 
 import grpc  # type: ignore[import-untyped]
@@ -16,10 +17,12 @@ from google.pubsub_v1.types import PublishRequest, PubsubMessage
 from tai_autonomics.actuators import google_calls
 from tai_autonomics.actuators.names import Place, topic
 from tai_autonomics.actuators.telling import EVENT_TYPE, facts, within_bounds
-from tai_autonomics.application.ports import Done, NotDone, Target, Uncertain
+from tai_autonomics.application.ports import NO_HEADERS, Done, NotDone, Target, Uncertain
 from tai_autonomics.domain.actions import Action, Publish
 
 CONTENT_TYPE: Final = "application/cloudevents+json"
+TRACE_PREFIX: Final = "googclient_"
+"""Before the names of a trace's headers among a message's attributes: subscribers with Google's clients look there."""
 
 
 class PubSubActuator:
@@ -53,8 +56,12 @@ class PubSubActuator:
         }
         return within_bounds({"topic": full_name, "event": msgspec.json.encode(event).decode()})
 
-    async def attempt(self, action: Action, target: Target, seconds: float) -> Done | NotDone | Uncertain:
-        message = PubsubMessage(data=str(target["event"]).encode(), attributes={"content-type": CONTENT_TYPE})
+    async def attempt(
+        self, action: Action, target: Target, seconds: float, trace: Mapping[str, str] = NO_HEADERS
+    ) -> Done | NotDone | Uncertain:
+        traced = {TRACE_PREFIX + name: value for name, value in trace.items()}
+        attributes = {"content-type": CONTENT_TYPE, **traced}
+        message = PubsubMessage(data=str(target["event"]).encode(), attributes=attributes)
         request = PublishRequest(topic=str(target["topic"]), messages=[message])
         is_sent = False
         try:

@@ -25,7 +25,7 @@ from tai_autonomics.actuators.addresses import Address, Network, address_of, is_
 from tai_autonomics.actuators.receivers import Receiver, dialled, receiver, secrets_of
 from tai_autonomics.actuators.signing import signed
 from tai_autonomics.actuators.telling import EVENT_TYPE, RETRY_AFTER_SECONDS_MAX, facts, within_bounds
-from tai_autonomics.application.ports import Clock, Done, NotDone, Target, Uncertain
+from tai_autonomics.application.ports import NO_HEADERS, Clock, Done, NotDone, Target, Uncertain
 from tai_autonomics.domain.actions import Action, Webhook, is_idempotent
 
 RESPONSE_BYTES_MAX: Final = 64 * 1024
@@ -96,12 +96,14 @@ class WebhookActuator:
         body = {"type": EVENT_TYPE, "timestamp": action.requested_at, "data": facts(action)}
         return within_bounds({"url": order.url, "body": msgspec.json.encode(body).decode()})
 
-    async def attempt(self, action: Action, target: Target, seconds: float) -> Done | NotDone | Uncertain:
+    async def attempt(
+        self, action: Action, target: Target, seconds: float, trace: Mapping[str, str] = NO_HEADERS
+    ) -> Done | NotDone | Uncertain:
         exchange = _Exchange()
         why = f"within {seconds:g} s"
         try:
             async with asyncio.timeout(seconds):
-                await self._post(action, target, seconds, exchange)
+                await self._post(action, target, seconds, trace, exchange)
         except _Refused as refused:
             return NotDone(str(refused), temporary=False)
         except _Unreachable as unreachable:
@@ -119,7 +121,9 @@ class WebhookActuator:
     async def aclose(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _post(self, action: Action, target: Target, seconds: float, exchange: _Exchange) -> None:
+    async def _post(
+        self, action: Action, target: Target, seconds: float, trace: Mapping[str, str], exchange: _Exchange
+    ) -> None:
         try:
             to = receiver(str(target["url"]))
             secrets = secrets_of(to, self._policy.secrets)
@@ -127,7 +131,8 @@ class WebhookActuator:
             raise _Refused(str(error)) from error
         addresses = await self._judged_addresses(to)
         body = str(target["body"]).encode()
-        headers = {**_headers(to, body), **signed(secrets, id=action.id, at=self._clock.now(), body=body)}
+        signatures = signed(secrets, id=action.id, at=self._clock.now(), body=body)
+        headers = {**_headers(to, body), **trace, **signatures}
         extensions = {
             "sni_hostname": to.certified_name,
             "timeout": {"connect": seconds / len(addresses)},

@@ -25,7 +25,7 @@ from tai_autonomics.application.clock import SealingClock
 from tai_autonomics.application.codec import STATE_VERSION, state_to_bytes
 from tai_autonomics.application.lane import Answer, Decided, Durable, Lane, Pending, after, append_of
 from tai_autonomics.application.newcomers import Newcomers
-from tai_autonomics.application.ports import Entropy, Observer, Store
+from tai_autonomics.application.ports import Entropy, Observer, Span, Store, Tracer
 from tai_autonomics.application.recent import RecentIds
 from tai_autonomics.application.reconciling import Reconciling
 from tai_autonomics.application.sealing import Submission, action_id_after, seal_decision
@@ -87,8 +87,10 @@ class Corridor:
         domain_bounds: Bounds,
         bounds: CorridorBounds,
         throttles: Throttles,
+        tracer: Tracer | None = None,
     ) -> None:
         self._store, self._clock, self._entropy, self._observer = store, clock, entropy, observer
+        self._tracer = tracer
         self._plans, self._domain_bounds, self._bounds = plans, domain_bounds, bounds
         self._throttles = throttles
         self._lanes: OrderedDict[str, Lane] = OrderedDict()
@@ -409,6 +411,7 @@ class Corridor:
     ) -> None:
         state, head = lane.tip(durable)
         plans = self._plans()
+        started = 0.0 if submission.span is None else self._clock.monotonic()
         decision = decide(
             submission.command,
             state,
@@ -424,7 +427,11 @@ class Corridor:
         )
         # Before it is decided, so that a fault of ours is not written down.
         assert pending is not None or sealed.receipt.type != "refusal", f"a due timer was refused: {sealed.receipt!r}"
-        lane.decided.append(Decided(sealed, pending, name_of(submission.command)))
+        name = name_of(submission.command)
+        lane.decided.append(Decided(sealed, pending, name))
+        if submission.span is not None:
+            seconds = self._clock.monotonic() - started
+            submission.span.decided(name, sealed.receipt, seconds, leads_on=bool(sealed.due))
 
     def _counted(self, pending: Pending, state: TenantState, now: Moment) -> BudgetUse | None:
         """What was asked of this instance before a consume, while its tenant is throttled."""
@@ -482,6 +489,7 @@ class Corridor:
 
     async def _append(self, batch: list[tuple[Lane, Append]]) -> None:
         started = self._clock.monotonic()
+        span = None if self._tracer is None else _carrying(self._tracer, batch)
         untold = {append.tenant: lane for lane, append in batch}
 
         def tell(append: Append, outcome: Outcome) -> None:
@@ -497,6 +505,8 @@ class Corridor:
             self._observer.store_failed("append")
         finally:
             self._appends -= 1
+            if span is not None:
+                span.end("nothing can be said of some" if untold else "")
             for lane in untold.values():
                 self._reconciling.ask(lane)
             self._observer.appended(
@@ -520,6 +530,12 @@ class Corridor:
                 self._reconciling.duplicates(lane, first, head)
             case Busy():
                 self._reconciling.busy(lane)
+
+
+def _carrying(tracer: Tracer, batch: list[tuple[Lane, Append]]) -> Span | None:
+    """The span of an append, where somebody's is recorded that it carries."""
+    carried = [span for lane, _ in batch for span in lane.spans_sent]
+    return tracer.append(carried, sum(len(append.receipts) for _, append in batch)) if carried else None
 
 
 def _leave(tenant: str, rows: tuple[Due, ...]) -> None:

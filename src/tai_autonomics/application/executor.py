@@ -22,6 +22,7 @@ from tai_autonomics.application.corridor import Answer, Corridor
 from tai_autonomics.application.ports import Actuator, Done, Entropy, NotDone, Observer, Target, Uncertain
 from tai_autonomics.application.queue import Queue
 from tai_autonomics.application.sealing import EXECUTOR, Submission
+from tai_autonomics.application.trails import NO_TRAIL, Trail, Trails
 from tai_autonomics.domain.actions import Action, ActionType, type_of
 from tai_autonomics.domain.fleet import Reserve
 from tai_autonomics.domain.governor import (
@@ -84,10 +85,11 @@ class Executor:
         observer: Observer,
         entropy: Entropy,
         bounds: ExecutorBounds,
+        trails: Trails | None = None,
     ) -> None:
         self._corridor, self._actuators = corridor, actuators
         self._clock, self._plans, self._observer, self._entropy = clock, plans, observer, entropy
-        self._bounds = bounds
+        self._bounds, self._trails = bounds, trails
         # Two instances whose clocks both lie behind the ledger's newest receipt would seal the same bytes for the same
         # attempt, and each would take the stored receipt for its own. So it says which of them speaks.
         self._by = f"{EXECUTOR}:{entropy.ulid()}"
@@ -185,7 +187,12 @@ class Executor:
             # It may have been cancelled, or attempted elsewhere, while it waited for its place.
             in_flight = await self._ready(tenant, action_id)
             if in_flight is not None:
-                await self._carry_out(action_of(in_flight, tenant), in_flight)
+                action = action_of(in_flight, tenant)
+                trail = NO_TRAIL if self._trails is None else await self._trails.of(action, in_flight.attempts + 1)
+                try:
+                    await self._carry_out(action, in_flight, trail)
+                finally:
+                    trail.end()
 
     async def _ready(self, tenant: str, action_id: ActionId) -> InFlight | None:
         """The action, if it is to be attempted now."""
@@ -195,7 +202,7 @@ class Executor:
             return None
         return action if action.retry_at is None or action.retry_at <= self._clock.now() else None
 
-    async def _carry_out(self, action: Action, in_flight: InFlight) -> None:
+    async def _carry_out(self, action: Action, in_flight: InFlight, trail: Trail) -> None:
         attempt, target = in_flight.attempts + 1, in_flight.target
         actuator = self._actuators.get(type_of(action.order))
         if actuator is None:
@@ -204,15 +211,15 @@ class Executor:
             self._observer.failed("executor", missing)
             return
         if target is None:
-            if not await self._reserve(action):
+            if not await self._reserve(action, trail):
                 return
-            resolved = await self._resolve(actuator, action)
+            resolved = await self._resolve(actuator, action, trail)
             if resolved is None:
                 return
             target = resolved
         started = self._clock.monotonic()
         # A stopping instance would cut what it begins: the row is due again, for another one.
-        if self._closing or not await self._begin(action, attempt, target):
+        if self._closing or not await self._begin(action, trail, attempt, target):
             return
         began = self._clock.monotonic()
         if self._is_cut():
@@ -220,22 +227,22 @@ class Executor:
         elif began > started + REACH_OUT_WITHIN_SECONDS:
             outcome = NotDone("it took too long to say that it is attempted", temporary=True)
         else:
-            outcome = await self._reach_out(actuator, action, target)
-        await self._report(action, attempt, outcome, self._clock.monotonic() - began)
+            outcome = await self._reach_out(actuator, action, trail, target)
+        await self._report(action, trail, attempt, outcome, self._clock.monotonic() - began)
 
-    async def _reserve(self, action: Action) -> bool:
+    async def _reserve(self, action: Action, trail: Trail) -> bool:
         """A share of the fleet's budget for the type, where it has one; raises Unavailable: then nothing is done."""
         action_type = type_of(action.order)
         if action_type not in self._plans().fleet:
             return True
-        answer = await self._submit(FLEET, Reserve(action.id, action_type), f"action:{action.id}:reserve")
+        answer = await self._submit(FLEET, trail, Reserve(action.id, action_type), f"action:{action.id}:reserve")
         if answer.receipt.type != "refusal":
             return True
         refused = read(answer.receipt.body)["refusal"]
-        await self._give_up(action, "cancelled", f"{refused['reason']}: {refused['detail']}")
+        await self._give_up(action, trail, "cancelled", f"{refused['reason']}: {refused['detail']}")
         return False
 
-    async def _resolve(self, actuator: Actuator, action: Action) -> Target | None:
+    async def _resolve(self, actuator: Actuator, action: Action, trail: Trail) -> Target | None:
         try:
             async with asyncio.timeout(action.timeout_seconds):
                 resolved = await actuator.resolve(action)
@@ -245,18 +252,25 @@ class Executor:
             return resolved
         self._observer.attempted(type_of(action.order), "unresolved", 0.0)
         if not resolved.temporary:
-            await self._give_up(action, "failed", resolved.detail)
+            await self._give_up(action, trail, "failed", resolved.detail)
         # Otherwise its row is due again, until its deadline passes.
         return None
 
-    async def _begin(self, action: Action, attempt: int, target: Target) -> bool:
+    async def _begin(self, action: Action, trail: Trail, attempt: int, target: Target) -> bool:
         """Say that it is attempted; whether that word is ours."""
         command = BeginAttempt(action.id, attempt, target)
-        answer = await self._submit(action.tenant, command, f"action:{action.id}:{attempt}:attempt")
+        answer = await self._submit(action.tenant, trail, command, f"action:{action.id}:{attempt}:attempt")
         return answer.receipt.type == "action_attempt" and not answer.replayed
 
-    async def _reach_out(self, actuator: Actuator, action: Action, target: Target) -> Outcome:
-        call = asyncio.get_running_loop().create_task(actuator.attempt(action, target, action.timeout_seconds))
+    async def _reach_out(self, actuator: Actuator, action: Action, trail: Trail, target: Target) -> Outcome:
+        calling = trail.call(type_of(action.order))
+        outcome = await self._call(actuator, action, target, calling.headers())
+        problem = outcome.detail if isinstance(outcome, NotDone | Uncertain) else ""
+        calling.end("no answer in time" if isinstance(outcome, TimedOut) else problem, outcome=_outcome_of(outcome))
+        return outcome
+
+    async def _call(self, actuator: Actuator, action: Action, target: Target, trace: Mapping[str, str]) -> Outcome:
+        call = asyncio.get_running_loop().create_task(actuator.attempt(action, target, action.timeout_seconds, trace))
         self._calls.add(call)
         try:
             # A little longer, because the actuator knows best what its own time-out means.
@@ -273,14 +287,14 @@ class Executor:
             return Uncertain("an error of ours while it was attempted")
         return call.result()
 
-    async def _report(self, action: Action, attempt: int, outcome: Outcome, seconds: float) -> None:
+    async def _report(self, action: Action, trail: Trail, attempt: int, outcome: Outcome, seconds: float) -> None:
         """Say how it ended, until that is stored; past its bound, the lease's timer says that nobody knows."""
         self._observer.attempted(type_of(action.order), _outcome_of(outcome), seconds)
         until = self._clock.monotonic() + action.timeout_seconds + LEASE_MARGIN_SECONDS
         for tries in count():
             try:
                 command = self._result_of(action, attempt, outcome, seconds)
-                await self._submit(action.tenant, command, f"action:{action.id}:{attempt}:result")
+                await self._submit(action.tenant, trail, command, f"action:{action.id}:{attempt}:result")
             except (Unavailable, Overloaded) as error:
                 pause = self._chance() * min(REPORT_PAUSE_SECONDS * 2**tries, REPORT_PAUSE_SECONDS_MAX)
                 if self._clock.monotonic() + pause > until:
@@ -318,12 +332,12 @@ class Executor:
         """From 0 to 1."""
         return self._entropy.bytes(1)[0] / 255
 
-    async def _give_up(self, action: Action, result: Literal["failed", "cancelled"], detail: str) -> None:
+    async def _give_up(self, action: Action, trail: Trail, result: Literal["failed", "cancelled"], detail: str) -> None:
         self._observer.attempted(type_of(action.order), "given_up", 0.0)
-        await self._submit(action.tenant, GiveUp(action.id, result, detail), f"action:{action.id}:given_up")
+        await self._submit(action.tenant, trail, GiveUp(action.id, result, detail), f"action:{action.id}:given_up")
 
-    async def _submit(self, tenant: str, command: Command, command_id: str) -> Answer:
-        submission = Submission(tenant, command, command_id, EXECUTOR, self._by)
+    async def _submit(self, tenant: str, trail: Trail, command: Command, command_id: str) -> Answer:
+        submission = Submission(tenant, command, command_id, EXECUTOR, self._by, trace=trail.trace, span=trail.span)
         return await self._corridor.submit(submission, timeout_seconds=SUBMIT_SECONDS)
 
 

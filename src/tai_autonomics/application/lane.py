@@ -17,6 +17,7 @@ from typing import Literal
 from msgspec import Struct
 
 from tai_autonomics.application.codec import events_of
+from tai_autonomics.application.ports import Span
 from tai_autonomics.application.sealing import Sealed, Submission
 from tai_autonomics.domain.budgets import BudgetUse
 from tai_autonomics.domain.decider import fold
@@ -153,6 +154,12 @@ class Lane:
     def doubtful(self) -> list[Decided]:
         """The decisions that may be stored."""
         return [*self.sent, *self.decided[: max(self.doubted - len(self.sent), 0)]]
+
+    @property
+    def spans_sent(self) -> list[Span]:
+        """Of those who asked for what is sent, as far as they are recorded."""
+        asked = [item.pending.submission for item in self.sent if item.pending is not None]
+        return [submission.span for submission in asked if submission.span is not None]
 
     def tell_outcome(self) -> None:
         """The append under way has its outcome, or there is none."""

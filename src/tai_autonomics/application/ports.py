@@ -7,7 +7,8 @@ Each docstring is the promise that holds when the call returns; tests/contract h
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Protocol
+from types import MappingProxyType
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -232,6 +233,9 @@ class Uncertain(Struct, frozen=True, gc=False):
     detail: str
 
 
+NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
+
+
 class Actuator(Protocol):
     """
     Does actions of one type to the outside world. Nothing that a caller must handle is raised but CancelledError.
@@ -247,10 +251,14 @@ class Actuator(Protocol):
         """
         ...
 
-    async def attempt(self, action: Action, target: Target, seconds: float) -> Done | NotDone | Uncertain:
+    async def attempt(
+        self, action: Action, target: Target, seconds: float, trace: Mapping[str, str] = NO_HEADERS
+    ) -> Done | NotDone | Uncertain:
         """
         Make the target true, once, within `seconds`; the action's id is the key under which a second attempt of an
         idempotent order does nothing more. It does not retry by itself.
+
+        `trace` are the headers of W3C Trace Context, for a receiver that goes on with the trace.
         """
         ...
 
@@ -333,6 +341,8 @@ class Answered(Struct, frozen=True, gc=False):
     command_id: str = ""
     receipt: str = ""
     reason: str = ""
+    span: str = ""
+    """Of a request that is recorded in its trace: its span's id."""
 
 
 class Clock(Protocol):
@@ -415,4 +425,59 @@ class Observer(Protocol):
 
     def failed(self, what: str, error: BaseException) -> None:
         """An error that nobody waits for; the one place where a background task's exception goes."""
+        ...
+
+
+class SpanContext(Struct, frozen=True, gc=False):
+    """
+    Where a span stands in its trace (W3C Trace Context, sections 3.2 and 3.3): ids in hex digits, `state` as it came.
+
+    `span` is "" where the trace alone is known, `sampled` None where nobody has said whether it is recorded.
+    """
+
+    trace: str
+    span: str
+    sampled: bool | None
+    state: str = ""
+
+
+class Span(Protocol):
+    """Work under way that is recorded. Nothing here blocks or raises, and after its end nothing changes it."""
+
+    @property
+    def context(self) -> SpanContext: ...
+
+    def decided(self, command: str, receipt: Receipt, seconds: float, *, leads_on: bool) -> None:
+        """
+        A decision was made within it, in the `seconds` up to now: a span of its own, whose id the receipt's hash begins
+        with. `leads_on`: something is due because of it.
+        """
+        ...
+
+    def call(self, name: str) -> "Span | None":
+        """What is asked of another service within it; None where that could not be recorded."""
+        ...
+
+    def end(self, problem: str = "", **facts: str | int) -> None:
+        """It is over; with a problem, it failed. A fact that is "" is left out."""
+        ...
+
+
+class Tracer(Protocol):
+    """Records the spans of traces that are sampled; of any other, none is built. Nothing here blocks or raises."""
+
+    def request(self, name: str, caller: SpanContext | None, seconds: float) -> Span | None:
+        """A request that began so many seconds ago, by what its caller says of its own span."""
+        ...
+
+    def append(self, carried: Sequence[Span], receipts: int) -> Span | None:
+        """An append, a trace of its own: linked to what it carries, and each of these to it."""
+        ...
+
+    def decision(self, trace: str, receipt: Receipt) -> SpanContext:
+        """The span of the decision that a receipt with the trace seals."""
+        ...
+
+    def attempt(self, requested_by: SpanContext, name: str, **facts: str | int) -> Span | None:
+        """An attempt of an action, within the decision that asked for it."""
         ...

@@ -7,7 +7,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from tai_autonomics.application.codec import due_rows, events_to_json
-from tai_autonomics.application.ports import Entropy
+from tai_autonomics.application.ports import Entropy, Span
 from tai_autonomics.domain.actions import ActionType, Result, type_of
 from tai_autonomics.domain.decider import Accepted, Refused, fold
 from tai_autonomics.domain.gates import Failed, Passed
@@ -39,6 +39,8 @@ class Submission(Struct, frozen=True, gc=False):
     """Digest of what the caller sent; None where nobody sent anything (timers)."""
     trace: str | None = None
     parts: tuple[tuple[str, bytes], ...] = ()
+    span: Span | None = None
+    """Of whoever asks, where it is recorded; no receipt holds it."""
 
 
 class Sealed(Struct, frozen=True, gc=False):

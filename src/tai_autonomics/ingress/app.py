@@ -12,7 +12,7 @@ from contextlib import suppress
 from math import ceil
 from typing import Any, Final
 
-from tai_autonomics.application.ports import Answered, Verifier
+from tai_autonomics.application.ports import Answered, Span, SpanContext, Tracer, Verifier
 from tai_autonomics.errors import Draining, OutcomeUnknown, Overloaded, StoreUnavailable, TaiError
 from tai_autonomics.ingress.authentication import brings_webhook, receive_webhook, require_role, roles_of, token_of
 from tai_autonomics.ingress.deadlines import Deadlines
@@ -27,12 +27,12 @@ from tai_autonomics.ingress.exchange import (
     check_body_headers,
     check_headers,
     request_id_of,
-    trace_of,
 )
 from tai_autonomics.ingress.front_door import FrontDoor
 from tai_autonomics.ingress.rates import CallerRates, Rates, TenantRates
 from tai_autonomics.ingress.replies import error_reply, is_ours
 from tai_autonomics.ingress.routes import Router, routes
+from tai_autonomics.ingress.trace_context import context_of
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -95,6 +95,8 @@ class Entrance:
                 await self._drop_body(exchange)
             await _send(exchange, reply, send)
         status, size = (CLIENT_GONE, 0) if reply is None else (reply.status, len(reply.body))
+        if exchange.span is not None:
+            _end_span(exchange.span, exchange, status)
         door.observer.answered(
             Answered(
                 exchange.method,
@@ -111,6 +113,7 @@ class Entrance:
                 exchange.command_id,
                 exchange.receipt,
                 exchange.reason,
+                "" if exchange.span is None else exchange.span.context.span,
             )
         )
         return None
@@ -135,7 +138,8 @@ class Entrance:
     async def _serve(self, exchange: Exchange, pairs: list[tuple[bytes, bytes]]) -> Reply:
         door = self._door
         check_headers(exchange, pairs)
-        exchange.trace = trace_of(exchange.headers)
+        context = context_of(exchange.headers, pairs)
+        exchange.trace = None if context is None else context.trace
         route = self._router.find(exchange)
         exchange.route = route.path
         if not route.never_waits:
@@ -150,9 +154,17 @@ class Entrance:
             if caller.rated:
                 self._rates.callers.admit(caller.subject, exchange.started)
             require_role(caller, roles)
+            if door.tracer is not None and not route.never_waits:
+                self._begin_span(door.tracer, exchange, route, context)
         if route.body != "none":
             check_body_headers(exchange, self._bodies[route.body])
         return await route.serve(exchange, door)
+
+    def _begin_span(self, tracer: Tracer, exchange: Exchange, route: Route, context: SpanContext | None) -> None:
+        """Not before the caller is known: whoever may not call must not have anything recorded."""
+        exchange.span = span = tracer.request(route.name, context, self._door.clock.monotonic() - exchange.started)
+        if span is not None:
+            exchange.trace = span.context.trace
 
     def _admit(self, exchange: Exchange) -> None:
         if self._at_once > self._door.limits.requests_at_once_max:
@@ -181,6 +193,20 @@ class Entrance:
     def _next_id(self) -> str:
         self._ids += 1
         return f"{self._ids_from}-{self._ids:x}"
+
+
+def _end_span(span: Span, exchange: Exchange, status: int) -> None:
+    span.end(
+        exchange.reason if status >= 500 else "",
+        method=exchange.method,
+        route=exchange.route,
+        status=status,
+        request_id=exchange.id,
+        tenant=exchange.tenant,
+        command_id=exchange.command_id,
+        receipt=exchange.receipt,
+        reason=exchange.reason,
+    )
 
 
 def _verifier_of(route: Route, door: FrontDoor) -> Verifier:

@@ -85,6 +85,7 @@ def submission_of(
         request=request_digest(asked),
         trace=exchange.trace,
         parts=parts,
+        span=exchange.span,
     )
 
 

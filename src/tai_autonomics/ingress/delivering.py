@@ -16,7 +16,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from tai_autonomics.application.codec import request_digest
 from tai_autonomics.application.corridor import Answer, Submission
-from tai_autonomics.application.ports import Caller
+from tai_autonomics.application.ports import Caller, Span
 from tai_autonomics.domain.governor import Observe, Signal, split
 from tai_autonomics.errors import (
     ConcurrentWrite,
@@ -49,6 +49,8 @@ class Delivery(Struct, frozen=True):
     caller: Caller
     trace: str | None
     payload: bytes
+    span: Span | None = None
+    """Of the request that brings it, where it is recorded."""
 
 
 class CloudEvent(Struct, frozen=True):
@@ -226,6 +228,7 @@ def _observe(
         by=delivery.caller.subject,
         request=request_digest(asked_of(signals)),
         trace=delivery.trace,
+        span=delivery.span,
     )
     return Understood(submission, items)
 
@@ -240,5 +243,6 @@ def _command(delivery: Delivery, draft: Draft, parsed: Parsed, members: dict[str
         request=request_digest(parsing.asked(members["data"] if draft.is_event else members, DEFAULTS)),
         trace=delivery.trace,
         parts=parsed.parts,
+        span=delivery.span,
     )
     return Understood(submission, (index,))

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 from msgspec import Struct
 
-from tai_autonomics.application.ports import Caller, ReceivedWebhook
+from tai_autonomics.application.ports import Caller, ReceivedWebhook, Span
 from tai_autonomics.errors import Malformed, TaiError
 from tai_autonomics.ingress.rates import Rates
 
@@ -17,7 +17,6 @@ UNREAD_BYTES_MAX: Final = 16 * 1024 * 1024
 """A body of at most this is taken in and dropped when nobody wants it."""
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
-_TRACEPARENT: Final = re.compile(rb"(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?")
 _SINGLE: Final = frozenset(
     {
         b"authorization",
@@ -31,6 +30,7 @@ _SINGLE: Final = frozenset(
         b"webhook-id",
         b"webhook-signature",
         b"webhook-timestamp",
+        b"x-cloud-trace-context",
         b"x-request-id",
     }
 )
@@ -81,6 +81,7 @@ class Exchange:
         "receive",
         "remote",
         "route",
+        "span",
         "started",
         "submitted",
         "tenant",
@@ -106,6 +107,8 @@ class Exchange:
         """Monotonic seconds at which the request is over."""
         self.id = ""
         self.trace: str | None = None
+        self.span: Span | None = None
+        """Its own in that trace, where it is recorded."""
         self.route = NO_ROUTE
         self.parameters: dict[str, str] = {}
         self.whole = self.method in _BODILESS and b"content-length" not in self.headers
@@ -226,18 +229,6 @@ def request_id_of(headers: dict[bytes, bytes]) -> str | None:
     if text is None or _REQUEST_ID.fullmatch(text) is None:
         return None
     return text.decode("ascii")
-
-
-def trace_of(headers: dict[bytes, bytes]) -> str | None:
-    """The trace id of `traceparent` (W3C Trace Context, section 3.2), or None when it is absent or not valid."""
-    text = headers.get(b"traceparent")
-    if text is None:
-        return None
-    match = _TRACEPARENT.fullmatch(text.strip())
-    if match is None or (match[4] is not None and match[1] == b"00"):
-        return None
-    trace: bytes = match[2]
-    return None if trace == b"0" * 32 or match[3] == b"0" * 16 else trace.decode("ascii")
 
 
 Credential = Literal["bearer", "google", "webhook"]

@@ -7,7 +7,16 @@ from msgspec import Struct
 
 from tai_autonomics.application.actions import ActionShown, State
 from tai_autonomics.application.corridor import Answer, Submission
-from tai_autonomics.application.ports import Caller, Clock, Entropy, Observer, Scrape, Verifier, WebhookVerifier
+from tai_autonomics.application.ports import (
+    Caller,
+    Clock,
+    Entropy,
+    Observer,
+    Scrape,
+    Tracer,
+    Verifier,
+    WebhookVerifier,
+)
 from tai_autonomics.application.queries import (
     ActionsPage,
     CheckAnswer,
@@ -109,6 +118,8 @@ class FrontDoor(Struct, frozen=True, kw_only=True):
     """The cached result of each configured check: "ok", or what is wrong. Does no I/O."""
     scrape: Scrape
     observer: Observer
+    tracer: Tracer | None = None
+    """None where traces are not kept."""
     clock: Clock
     entropy: Entropy
     version: str

@@ -168,7 +168,8 @@ class Push:
 async def _deliver(exchange: Exchange, door: FrontDoor, pushed: Pushed) -> PushReply:
     try:
         payload = payload_of(pushed.data)
-        delivery = Delivery(pushed.subscription, pushed.message_id, caller_of(exchange), exchange.trace, payload)
+        caller = caller_of(exchange)
+        delivery = Delivery(pushed.subscription, pushed.message_id, caller, exchange.trace, payload, exchange.span)
         understood = await understand(delivery, door.limits)
     except (Malformed, TurnedAway) as error:
         return await _quarantined(exchange, door, pushed, error.reason, curable=False)

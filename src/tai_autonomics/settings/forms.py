@@ -65,6 +65,17 @@ def seconds(minimum: float, maximum: float) -> Form:
     return Form(f"seconds, a number from {minimum:g} to {maximum:g}", parse)
 
 
+def share() -> Form:
+    def parse(text: str) -> float:
+        if not re.fullmatch(r"[01](\.[0-9]{1,6})?", text):
+            raise ValueError("is not a share")
+        if float(text) > 1:
+            raise ValueError("is out of bounds")
+        return float(text)
+
+    return Form("a number from 0 to 1, with at most six decimals", parse)
+
+
 def one_of(*choices: str) -> Form:
     def parse(text: str) -> str:
         if text.lower() not in choices:
@@ -96,6 +107,13 @@ def parse_jwks_url(text: str) -> str:
     if not re.fullmatch(rf"https://[A-Za-z0-9.-]+(?::[0-9]{{1,5}})?{place}{query}", text):
         raise ValueError("is no such URL")
     return text
+
+
+def parse_otlp_url(text: str) -> str:
+    """A base URL, without the slash at its end."""
+    if not re.fullmatch(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]*)?", text):
+        raise ValueError("is no such URL")
+    return text.rstrip("/")
 
 
 def parse_listening(text: str) -> Address | None:

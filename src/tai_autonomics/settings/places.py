@@ -15,8 +15,10 @@ from tai_autonomics.settings.forms import (
     parse_jwks_url,
     parse_listening,
     parse_networks,
+    parse_otlp_url,
     parse_path,
     seconds,
+    share,
     whole,
 )
 from tai_autonomics.settings.signing import (
@@ -180,6 +182,24 @@ class Places(Struct, frozen=True, kw_only=True):
             "auto",
             "`json` is for Cloud Logging; `auto` is `console` on a terminal, else `json`.",
             dev_default="console",
+        ),
+    ]
+    otlp_endpoint: Annotated[
+        str | None,
+        Setting(
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            Form("an http or https URL without user, password, query and fragment", parse_otlp_url),
+            None,
+            "Where spans go, by OTLP over HTTP (to `/v1/traces` there); unset: none are made.",
+        ),
+    ]
+    trace_sample_ratio: Annotated[
+        float,
+        Setting(
+            "TRACE_SAMPLE_RATIO",
+            share(),
+            "0.1",
+            "The share of the traces that is recorded, where the caller has not decided it.",
         ),
     ]
     gcp_project_id: Annotated[

@@ -1,4 +1,4 @@
-"""Logs and metrics of one process: what an operator sees. The ledger, not the log, is the record."""
+"""Logs, metrics and traces of one process: what an operator sees. The ledger, not the log, is the record."""
 
 import sys
 

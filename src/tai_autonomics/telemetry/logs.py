@@ -59,6 +59,8 @@ class _RequestLine(Struct, omit_defaults=True, gc=False):
     receipt: str = ""
     reason: str = ""
     trace: str = field(name="logging.googleapis.com/trace", default="")
+    span: str = field(name="logging.googleapis.com/spanId", default="")
+    sampled: bool = field(name="logging.googleapis.com/trace_sampled", default=False)
 
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -128,6 +130,8 @@ class Logs:
             request.receipt,
             request.reason,
             self._trace_prefix + request.trace if request.trace else "",
+            request.span,
+            bool(request.span),
         )
         self._writer.put(_request_line(line))
 

@@ -122,6 +122,10 @@ class Metrics:
         """
         self._registry.register(_Watched(lanes, waiting, actions, queue, survey, check_ages, log_lines_dropped))
 
+    def watch_spans(self, *, exported: Callable[[], int], dropped: Callable[[], int]) -> None:
+        """Reads these at every scrape: the spans that a receiver took, and those that were lost."""
+        self._registry.register(_WatchedSpans(exported, dropped))
+
     def scrape(self, accept: str) -> tuple[bytes, str]:
         """The text format, or OpenMetrics 1.0 for whoever names it in Accept."""
         if OPENMETRICS_TYPE in accept.lower():
@@ -236,6 +240,22 @@ class _Watched(Collector):
         yield ages
         dropped = self._log_lines_dropped()
         yield CounterMetricFamily("tai_log_lines_dropped", "Log lines lost over the bound.", value=dropped)
+
+
+class _WatchedSpans(Collector):
+    """The same for spans, where traces go somewhere."""
+
+    def __init__(self, exported: Callable[[], int], dropped: Callable[[], int]) -> None:
+        self._exported, self._dropped = exported, dropped
+
+    def collect(self) -> Iterator[Metric]:
+        exported, dropped = self._exported(), self._dropped()
+        yield CounterMetricFamily(
+            "tai_spans_exported", "Spans that their receiver took; only where traces go somewhere.", value=exported
+        )
+        yield CounterMetricFamily(
+            "tai_spans_dropped", "Spans lost, as the queue was full or their receiver did not take them.", value=dropped
+        )
 
 
 def _surveyed(found: Surveyed) -> Iterator[Metric]:

@@ -8,6 +8,7 @@ The composition root: the one place that knows every part.
     actuators    what can be done to the outside world
     secrets      those that are kept elsewhere, asked for
     rotation     secrets that are replaced while the service runs
+    tracing      traces, where they go somewhere
     erasures     the list of every erasure, kept with the backups
     house        everything that decides, on an open store
     serving      a house with its front door open

@@ -14,7 +14,7 @@ from msgspec import Struct
 from tai_autonomics.application.clock import SealingClock
 from tai_autonomics.application.corridor import Corridor, CorridorBounds
 from tai_autonomics.application.freshness import Freshness
-from tai_autonomics.application.ports import Clock, Entropy, Observer, Store
+from tai_autonomics.application.ports import Clock, Entropy, Observer, Store, Tracer
 from tai_autonomics.application.queries import Queries
 from tai_autonomics.application.throttling import Throttles
 from tai_autonomics.domain.tenant import Bounds
@@ -88,7 +88,9 @@ async def _open_firestore(settings: Settings, *, read_only: bool) -> Store:
 
 
 @asynccontextmanager
-async def house(settings: Settings, *, observer: Observer | None = None) -> AsyncIterator[House]:
+async def house(
+    settings: Settings, *, observer: Observer | None = None, tracer: Tracer | None = None
+) -> AsyncIterator[House]:
     """Everything that decides, on an open store; closed in order at the end."""
     clock, entropy = SystemClock(), SystemEntropy()
     telling = observer or telemetry(settings, sys.stderr.buffer)
@@ -108,6 +110,7 @@ async def house(settings: Settings, *, observer: Observer | None = None) -> Asyn
             domain_bounds=Bounds(settings.entitlements_max, settings.observed_ahead_seconds_max),
             bounds=corridor_bounds(settings),
             throttles=throttles,
+            tracer=tracer,
         )
         freshness = Freshness(
             store,

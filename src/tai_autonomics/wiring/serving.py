@@ -19,9 +19,10 @@ from msgspec import Struct
 from tai_autonomics import __version__
 from tai_autonomics.application.executor import Executor, ExecutorBounds
 from tai_autonomics.application.health import Health
-from tai_autonomics.application.ports import Observer
+from tai_autonomics.application.ports import Observer, Tracer
 from tai_autonomics.application.surveying import Survey
 from tai_autonomics.application.timers import Timers
+from tai_autonomics.application.trails import Trails
 from tai_autonomics.domain.plans import retired
 from tai_autonomics.identity.keys import KeysInForce
 from tai_autonomics.identity.provider import ProviderKeys
@@ -35,7 +36,7 @@ from tai_autonomics.ingress.server import serve as serve_http
 from tai_autonomics.ledger.records import Erased
 from tai_autonomics.settings import Loaded, Settings
 from tai_autonomics.telemetry.observer import Telemetry
-from tai_autonomics.wiring import erasures
+from tai_autonomics.wiring import erasures, tracing
 from tai_autonomics.wiring.actuators import Actuators
 from tai_autonomics.wiring.credentials import issuance, keys, leave_admin_token, provider
 from tai_autonomics.wiring.house import House, house, telemetry
@@ -67,13 +68,17 @@ def serve(loaded: Loaded, *, started: Callable[[Started], None]) -> int:
     told = telemetry(loaded.settings, sys.stdout.buffer)
     told.logs.take_over_stdlib()
     try:
-        with Settling(SystemClock().monotonic):
-            return uvloop.run(_serve(loaded, told, started))
+        tracer = tracing.traces(loaded.settings, told)
+        try:
+            with Settling(SystemClock().monotonic):
+                return uvloop.run(_serve(loaded, told, tracer, started))
+        finally:
+            tracing.close(tracer, loaded.settings, told)
     finally:
         told.logs.close()
 
 
-async def _serve(loaded: Loaded, told: Telemetry, started: Callable[[Started], None]) -> int:
+async def _serve(loaded: Loaded, told: Telemetry, tracer: Tracer | None, started: Callable[[Started], None]) -> int:
     settings = loaded.settings
     for warning in loaded.warnings:
         told.logs.log.warning(warning)
@@ -84,7 +89,10 @@ async def _serve(loaded: Loaded, told: Telemetry, started: Callable[[Started], N
         if settings.metrics_address is not None:
             scraping = sockets.enter_context(listen(*settings.metrics_address, setting="TAI_METRICS_ADDRESS"))
         given = keys(settings)
-        async with house(settings, observer=told) as parts, provider(settings, parts.clock, told) as provided:
+        async with (
+            house(settings, observer=told, tracer=tracer) as parts,
+            provider(settings, parts.clock, told) as provided,
+        ):
             own = given if settings.jwt_keys is None else None
             token_file = None if own is None else leave_admin_token(settings, own, parts.clock)
             where = Started(
@@ -97,7 +105,9 @@ async def _serve(loaded: Loaded, told: Telemetry, started: Callable[[Started], N
             if provided is None and given is not None and own is None:
                 verifying = KeysInForce(given)
             assert verifying is not None, "keys come from a provider, a file or the first start"
-            await _serve_house(loaded, parts, told, verifying, listening, scraping, lambda: _tell(told, where, started))
+            await _serve_house(
+                loaded, parts, told, tracer, verifying, listening, scraping, lambda: _tell(told, where, started)
+            )
     return 0
 
 
@@ -105,6 +115,7 @@ async def _serve_house(
     loaded: Loaded,
     parts: House,
     told: Telemetry,
+    tracer: Tracer | None,
     verifying: KeySource,
     listening: socket.socket,
     scraping: socket.socket | None,
@@ -121,6 +132,7 @@ async def _serve_house(
         observer=told,
         entropy=parts.entropy,
         bounds=executor_bounds(settings),
+        trails=None if tracer is None else Trails(parts.store, tracer, told),
     )
 
     drained_by = inf
@@ -153,7 +165,7 @@ async def _serve_house(
         log_lines_dropped=lambda: told.logs.dropped,
     )
     await health.probe()
-    door = front_door(settings, parts, told, verifying, health, drain, senders)
+    door = front_door(settings, parts, told, verifying, health, drain, senders, tracer)
     rotating = verifying if isinstance(verifying, KeysInForce) else None
     rotation = Rotation(loaded, keys=rotating, actuators=actuators, senders=senders, plans=parts.plans, observer=told)
     background = _background(
@@ -191,6 +203,7 @@ def front_door(
     health: Health,
     drain: Drain,
     senders: Senders,
+    tracer: Tracer | None,
 ) -> FrontDoor:
     """Everything that a request can reach."""
     verifier = TokenVerifier(verifying, issuance(settings), parts.clock)
@@ -207,6 +220,7 @@ def front_door(
         health=health,
         scrape=told.metrics.scrape,
         observer=told,
+        tracer=tracer,
         clock=parts.clock,
         entropy=parts.entropy,
         version=__version__,

@@ -1,9 +1,10 @@
 """Events on Google's emulator of Pub/Sub, and what is known when it refuses them or breaks off."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import pytest
+from google.cloud.pubsub_v1.open_telemetry.context_propagation import OpenTelemetryContextGetter
 from tests.builders import action
 from tests.engines import pubsub
 from tests.engines.ports import free_port
@@ -11,7 +12,7 @@ from tests.engines.proxy import Proxy
 
 from tai_autonomics.actuators.names import Place
 from tai_autonomics.actuators.pubsub import PubSubActuator
-from tai_autonomics.application.ports import Done, NotDone, Uncertain
+from tai_autonomics.application.ports import NO_HEADERS, Done, NotDone, Uncertain
 from tai_autonomics.domain.actions import Publish
 
 pytestmark = pytest.mark.anyio
@@ -26,12 +27,14 @@ async def topic() -> AsyncIterator[pubsub.Topic]:
     await made.aclose()
 
 
-async def sent(name: str, place: Place, address: str) -> Done | NotDone | Uncertain:
+async def sent(
+    name: str, place: Place, address: str, trace: Mapping[str, str] = NO_HEADERS
+) -> Done | NotDone | Uncertain:
     actuator = await PubSubActuator.open(place, emulator=address)
     try:
         wanted = action(Publish(name))
         target = await actuator.resolve(wanted)
-        return target if isinstance(target, NotDone) else await actuator.attempt(wanted, target, SECONDS)
+        return target if isinstance(target, NotDone) else await actuator.attempt(wanted, target, SECONDS, trace)
     finally:
         await actuator.aclose()
 
@@ -60,6 +63,14 @@ async def test_the_message_is_a_cloud_event_whose_id_is_the_actions(topic: pubsu
             "deadline": wanted.deadline,
         },
     }
+
+
+async def test_a_subscriber_with_googles_client_finds_the_trace_where_it_looks(topic: pubsub.Topic) -> None:
+    trace = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "tracestate": "vendor=1"}
+    await sent("actions", Place(topic.project), pubsub.emulator().address, trace)
+    (message,) = await topic.messages()
+    found = OpenTelemetryContextGetter()
+    assert {name: found.get(message, name) for name in trace} == {name: [value] for name, value in trace.items()}
 
 
 async def test_a_topic_that_is_not_there_is_not_done_for_good(topic: pubsub.Topic) -> None:

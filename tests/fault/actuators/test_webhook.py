@@ -5,7 +5,7 @@ import datetime
 import json
 import ssl
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from tests.engines.ports import free_port
 from tests.engines.receiver import Answer, Receiver, broken_off, dripping, silence, status
 
 from tai_autonomics.actuators.webhook import Lookup, Policy, WebhookActuator, retry_after_seconds
-from tai_autonomics.application.ports import Done, NotDone, Uncertain
+from tai_autonomics.application.ports import NO_HEADERS, Done, NotDone, Uncertain
 from tai_autonomics.domain.actions import Webhook
 
 pytestmark = pytest.mark.anyio
@@ -38,13 +38,14 @@ async def sent(
     idempotent: bool = True,
     lookup: Lookup | None = None,
     tls: ssl.SSLContext | None = None,
+    trace: Mapping[str, str] = NO_HEADERS,
 ) -> Done | NotDone | Uncertain:
     """The outcome of one attempt."""
     actuator = WebhookActuator(policy, Standing(), lookup=lookup, tls=tls)
     try:
         wanted = action(Webhook(url, idempotent))
         target = await actuator.resolve(wanted)
-        return target if isinstance(target, NotDone) else await actuator.attempt(wanted, target, seconds)
+        return target if isinstance(target, NotDone) else await actuator.attempt(wanted, target, seconds, trace)
     finally:
         await actuator.aclose()
 
@@ -92,6 +93,18 @@ async def test_the_request_is_signed_and_says_what_is_wanted() -> None:
             "deadline": wanted.deadline,
         },
     }
+
+
+async def test_the_receiver_hears_the_trace_and_the_signature_is_what_it_was() -> None:
+    trace = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "tracestate": "vendor=1"}
+    async with Receiver() as receiver:
+        for each in (trace, NO_HEADERS):
+            assert await sent(receiver.url, trace=each) == Done("the receiver answered 204")
+    traced, plain = receiver.requests
+    standardwebhooks.Webhook(SECRET).verify(traced.body, traced.headers)
+    assert {name: traced.headers[name] for name in trace} == trace
+    assert traced.headers.keys() - plain.headers.keys() == trace.keys()
+    assert traced.body == plain.body
 
 
 @pytest.mark.parametrize("code", [200, 201, 202, 204, 299])

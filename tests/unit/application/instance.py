@@ -17,10 +17,11 @@ from tai_autonomics.application.codec import STATE_VERSION, events_of, request_d
 from tai_autonomics.application.corridor import Answer, Corridor, CorridorBounds, Submission
 from tai_autonomics.application.executor import Executor, ExecutorBounds
 from tai_autonomics.application.freshness import Freshness
-from tai_autonomics.application.ports import Actuator, Answered, Store
+from tai_autonomics.application.ports import Actuator, Answered, Store, Tracer
 from tai_autonomics.application.queries import Queries
 from tai_autonomics.application.throttling import Throttles
 from tai_autonomics.application.timers import Timers
+from tai_autonomics.application.trails import Trails
 from tai_autonomics.application.transfer import Replayed, replay
 from tai_autonomics.domain.actions import ActionType
 from tai_autonomics.domain.decider import fold
@@ -151,6 +152,7 @@ class Instance:
         domain_bounds: Bounds = BOUNDS,
         actuators: Mapping[ActionType, Actuator] = MappingProxyType({}),
         executor_bounds: ExecutorBounds | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self.store, self.clock, self.witness = store, clock, Witness()
         if isinstance(store, FaultyStore) and store.clock is None:
@@ -168,6 +170,7 @@ class Instance:
             domain_bounds=domain_bounds,
             bounds=bounds or CorridorBounds(),
             throttles=throttles,
+            tracer=tracer,
         )
         self.freshness = Freshness(
             store, self.corridor, clock=self.sealing_clock, observer=self.witness, age_seconds_max=1
@@ -188,6 +191,7 @@ class Instance:
             observer=self.witness,
             entropy=self.entropy,
             bounds=executor_bounds or ExecutorBounds(),
+            trails=None if tracer is None else Trails(store, tracer, self.witness),
         )
         self.timers = Timers(
             store,

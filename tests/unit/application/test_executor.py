@@ -1,6 +1,7 @@
 """Actions are said before they reach out, by one instance alone, and what became of them is said after."""
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -14,7 +15,7 @@ from tai_autonomics.application import executor as executor_module
 from tai_autonomics.application.actions import BudgetView
 from tai_autonomics.application.corridor import CorridorBounds, Submission
 from tai_autonomics.application.executor import ExecutorBounds
-from tai_autonomics.application.ports import Done, NotDone, Target, Uncertain
+from tai_autonomics.application.ports import NO_HEADERS, Done, NotDone, Target, Uncertain
 from tai_autonomics.domain.actions import Action, Webhook
 from tai_autonomics.domain.governor import LEASE_MARGIN_SECONDS, BeginAttempt, CancelAction, ReportResult
 from tai_autonomics.domain.identifiers import FLEET, ActionId
@@ -36,6 +37,8 @@ class Hand:
         self.script = list(script)
         self.target: Target | NotDone = target or {"do": "it"}
         self.tried: list[tuple[str, Target]] = []
+        self.traces: list[dict[str, str]] = []
+        """The headers that each attempt was given."""
         self.resolved = 0
         self.cut = 0
         self.resolving: asyncio.Event | None = None
@@ -46,7 +49,10 @@ class Hand:
             await self.resolving.wait()
         return self.target
 
-    async def attempt(self, action: Action, target: Target, seconds: float) -> Done | NotDone | Uncertain:
+    async def attempt(
+        self, action: Action, target: Target, seconds: float, trace: Mapping[str, str] = NO_HEADERS
+    ) -> Done | NotDone | Uncertain:
+        self.traces.append(dict(trace))
         self.tried.append((action.id, target))
         answer = self.script.pop(0) if self.script else Done("done")
         if answer is None:
@@ -296,7 +302,9 @@ async def test_timers_of_an_instance_that_is_gone_are_decided_by_one_that_holds_
 
 async def test_what_an_actuator_says_of_its_own_time_out_is_heard(store: FaultyStore) -> None:
     class Patient(Hand):
-        async def attempt(self, action: Action, target: Target, seconds: float) -> Done | NotDone | Uncertain:
+        async def attempt(
+            self, action: Action, target: Target, seconds: float, trace: Mapping[str, str] = NO_HEADERS
+        ) -> Done | NotDone | Uncertain:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await asyncio.Event().wait()
@@ -334,7 +342,9 @@ async def test_a_result_is_said_until_the_store_takes_it(store: FaultyStore) -> 
     async with acting(store, hand, clock) as one:
         real = hand.attempt
 
-        async def attempt(action: Action, target: Target, seconds: float) -> Done | NotDone | Uncertain:
+        async def attempt(
+            action: Action, target: Target, seconds: float, trace: Mapping[str, str]
+        ) -> Done | NotDone | Uncertain:
             store.failing["append"] = 3
             return await real(action, target, seconds)
 

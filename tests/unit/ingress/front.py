@@ -14,7 +14,7 @@ from tai_autonomics.application.actions import ActionShown, ActionView, Governor
 from tai_autonomics.application.codec import events_to_json
 from tai_autonomics.application.compliance import ComplianceView, ControlView, HoldView
 from tai_autonomics.application.corridor import Answer, Submission
-from tai_autonomics.application.ports import Answered, Caller, Verifier
+from tai_autonomics.application.ports import Answered, Caller, Tracer, Verifier
 from tai_autonomics.application.queries import (
     ActionsPage,
     AsOf,
@@ -337,7 +337,11 @@ class House:
     """The front door and everything behind it."""
 
     def __init__(
-        self, webhooks: Mapping[str, Sender] | None = None, push_verifier: Verifier | None = None, **limits: Any
+        self,
+        webhooks: Mapping[str, Sender] | None = None,
+        push_verifier: Verifier | None = None,
+        tracer: Tracer | None = None,
+        **limits: Any,
     ) -> None:
         self.corridor = MemoryCorridor()
         self.queries = MemoryQueries(self.corridor)
@@ -361,6 +365,7 @@ class House:
             health=lambda: self.checks,
             scrape=lambda accept: (b"tai_up 1\n", "application/openmetrics-text" if accept else "text/plain"),
             observer=self.ear,
+            tracer=tracer,
             clock=self.clock,
             entropy=FixedEntropy(),
             version="1.2.3",

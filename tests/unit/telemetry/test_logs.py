@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
+from tests.recorded import CALLER, TRACE
 
 from tai_autonomics.application.ports import Answered
 from tai_autonomics.telemetry import logs as module
@@ -95,6 +97,18 @@ def test_a_request_is_one_line_as_cloud_logging_reads_it() -> None:
             "logging.googleapis.com/trace": "projects/acme-prod/traces/4bf92f3577b34da6a3ce929d0e0e4736",
         }
     ]
+
+
+def test_a_request_that_is_recorded_in_its_trace_says_where() -> None:
+    written = Written()
+    written.logs.answered(replace(ANSWERED, trace=TRACE, span=CALLER))
+    written.logs.answered(replace(ANSWERED, trace=TRACE))
+    recorded, told_on = written.lines()
+    assert (recorded["logging.googleapis.com/spanId"], recorded["logging.googleapis.com/trace_sampled"]) == (
+        CALLER,
+        True,
+    )
+    assert [name for name in told_on if name.startswith("logging.")] == ["logging.googleapis.com/trace"]
 
 
 def test_what_was_not_found_out_is_not_in_the_line() -> None:

@@ -170,6 +170,13 @@ def test_what_others_count_is_read_at_the_scrape(metrics: Metrics) -> None:
     assert value(metrics, "tai_log_lines_dropped_total") == 3
 
 
+def test_spans_are_counted_where_traces_go_somewhere(metrics: Metrics) -> None:
+    assert "tai_spans" not in metrics.scrape("")[0].decode()
+    metrics.watch_spans(exported=lambda: 5, dropped=lambda: 2)
+    lines = metrics.scrape("")[0].decode().splitlines()
+    assert {"tai_spans_exported_total 5.0", "tai_spans_dropped_total 2.0"} <= set(lines)
+
+
 def test_a_quarantine_that_was_not_counted_yet_is_not_said_to_be_empty(metrics: Metrics) -> None:
     watch(metrics, survey=Surveyed)
     assert ("tai_quarantined_messages", ()) not in samples(metrics)

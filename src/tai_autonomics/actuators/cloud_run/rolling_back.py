@@ -4,7 +4,7 @@ All traffic of a service to the ready revision before the newest that has any; t
 The target names both revisions: when the traffic has moved on meanwhile (to a repair, say), it stays there.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from google.cloud.run_v2.types import (
     Condition,
@@ -18,7 +18,7 @@ from google.cloud.run_v2.types import (
 from tai_autonomics.actuators.cloud_run.services import Services, read_within
 from tai_autonomics.actuators.names import Place
 from tai_autonomics.actuators.names import service as full_name
-from tai_autonomics.application.ports import Done, NotDone, Target, Uncertain
+from tai_autonomics.application.ports import NO_HEADERS, Done, NotDone, Target, Uncertain
 from tai_autonomics.domain.actions import Action, Rollback
 
 REVISION = TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION
@@ -76,7 +76,9 @@ class CloudRunRollback:
         service = await self._services.read(name)
         return _target(service, await self._services.revisions(name))
 
-    async def attempt(self, action: Action, target: Target, seconds: float) -> Done | NotDone | Uncertain:
+    async def attempt(
+        self, action: Action, target: Target, seconds: float, trace: Mapping[str, str] = NO_HEADERS
+    ) -> Done | NotDone | Uncertain:
         change = _Traffic(revision=str(target["revision"]), was=str(target["was"]))
         return await self._services.make(str(target["service"]), change, seconds)
 

@@ -4,12 +4,14 @@ The least instances of a service: its own minimum, not a revision's, so that no 
 The target names the number that was found: when another hand has set a third one meanwhile, it stays.
 """
 
+from collections.abc import Mapping
+
 from google.cloud.run_v2.types import Service, ServiceScaling
 
 from tai_autonomics.actuators.cloud_run.services import Services, read_within
 from tai_autonomics.actuators.names import Place
 from tai_autonomics.actuators.names import service as full_name
-from tai_autonomics.application.ports import Done, NotDone, Target, Uncertain
+from tai_autonomics.application.ports import NO_HEADERS, Done, NotDone, Target, Uncertain
 from tai_autonomics.domain.actions import Action, Scale
 
 
@@ -66,7 +68,9 @@ class CloudRunScale:
             return NotDone(f"the minimum is {was}, outside of {order.min} to {order.max}", temporary=False)
         return {"service": name, "min_instances": instances, "was": was}
 
-    async def attempt(self, action: Action, target: Target, seconds: float) -> Done | NotDone | Uncertain:
+    async def attempt(
+        self, action: Action, target: Target, seconds: float, trace: Mapping[str, str] = NO_HEADERS
+    ) -> Done | NotDone | Uncertain:
         change = _Minimum(instances=int(target["min_instances"]), was=int(target["was"]))
         return await self._services.make(str(target["service"]), change, seconds)
 
