@@ -22,6 +22,7 @@ BENCHMARKS: Final = {
     "P12": "replay:measure_replay",
     "SIGNALS": "signals:measure_signals",
     "FLOOD": "flood:measure_flood",
+    "TELEMETRY": "throughput:measure_telemetry",
     "STORES": "stores:measure_stores",
     "SIMULATION": "ladder:measure_simulation",
     "MOVE": "move:measure_move",

@@ -74,6 +74,13 @@ def service(
 
 
 @contextmanager
+def untold_service() -> Iterator[Server]:
+    """The service at its production settings, but that nothing is logged or counted of a request."""
+    with fresh_directory() as where, running(["-m", "benchmarks.peers.untold", "serve"], where) as server:
+        yield server
+
+
+@contextmanager
 def echo(reply_bytes: int) -> Iterator[Server]:
     """The bare echo, whose replies are as long as the service's."""
     with fresh_directory() as where:

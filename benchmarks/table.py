@@ -198,6 +198,14 @@ GOALS: Final = (
         "health p99, flood",
         lambda figure: figure < 5,
     ),
+    Goal(
+        "TELEMETRY",
+        "P1 with its logs and metrics",
+        "P1 without them",
+        "at least 0.9",
+        "told / untold",
+        lambda figure: figure >= 0.9,
+    ),
 )
 
 

@@ -1,5 +1,6 @@
 """
-P1, P2 and P5: requests a second of the service at full speed, beside the bare echo and beside the plain service.
+P1, P2, P5 and TELEMETRY: requests a second of the service at full speed, beside the bare echo, the plain service and
+the service that tells nobody of its requests.
 
 Every round starts its server anew on an empty store, grants each of 1,000 tenants an entitlement, warms up, measures.
 """
@@ -14,7 +15,7 @@ from msgspec import Struct
 
 from benchmarks.load import CONNECTIONS, Load, check_load, check_reply_bytes, order_load, prime
 from benchmarks.measure import Series, Size, interleave, ratio, record
-from benchmarks.servers import Server, echo, plain_service, service
+from benchmarks.servers import Server, echo, plain_service, service, untold_service
 from benchmarks.tenants import TenantsFile, evenly
 
 TENANTS: Final = 1_000
@@ -90,6 +91,26 @@ def measure_checks(size: Size) -> None:
         )
     rows = _beside_echo(rounds)
     record("P5", rows, notes={"connections": CONNECTIONS, "reply_bytes": reply_bytes}, short=size.short)
+
+
+def measure_telemetry(size: Size) -> None:
+    """TELEMETRY: P1's load with a line and the counts of every request, and without."""
+    with TemporaryDirectory() as made:
+        tenants = evenly(Path(made), TENANTS)
+        rounds = interleave(
+            size.rounds,
+            {
+                "told": lambda: _round(service(), tenants, size, order_load),
+                "untold": lambda: _round(untold_service(), tenants, size, order_load),
+            },
+        )
+    told, untold = (_per_second(name, each) for name, each in rounds.items())
+    told_cpu, untold_cpu = (_per_cpu_second(name, each) for name, each in rounds.items())
+    rows = [
+        *(told, untold, ratio("told / untold", told, untold)),
+        *(told_cpu, untold_cpu, ratio("told / untold, per CPU second", told_cpu, untold_cpu)),
+    ]
+    record("TELEMETRY", rows, notes={"connections": CONNECTIONS}, short=size.short)
 
 
 def measured(
