@@ -4,9 +4,10 @@ PORT ?= 8080
 VENV := .venv
 BIN := $(VENV)/bin
 AUDIT := .venv-audit
+LOAD := .venv-load
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check audit bench lock clean format
+.PHONY: help run test check audit bench load soak lock clean format
 
 help: ## Print this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,7 +15,7 @@ help: ## Print this list.
 run: $(VENV)/.run ## Make the environment and serve on 127.0.0.1:8080 (PORT=…), SQLite and keys under data/.
 	@$(BIN)/tai-autonomics serve --dev --port $(PORT)
 
-test: $(VENV)/.dev ## Run every test that this machine can run; what it lacks is named, with how to get it.
+test: $(VENV)/.dev $(LOAD)/.made ## Run every test that this machine can run; what it lacks is named, with how to get it.
 	@$(BIN)/coverage erase
 	@$(BIN)/python -m pytest -q -n 2 --cov --cov-report= tests
 	@for store in postgresql firestore; do \
@@ -38,6 +39,12 @@ audit: $(AUDIT)/.made ## Look for flaws in src, for secrets in the history and f
 bench: $(VENV)/.dev ## Run the benchmarks and write benchmarks/results and the table in benchmarks/README.md.
 	@$(BIN)/python -m benchmarks
 
+load: $(VENV)/.dev $(LOAD)/.made ## Load a service of its own for LOAD_SECONDS (30); fails where the checklist's floor is missed.
+	@$(BIN)/python -m benchmarks.steady.load
+
+soak: $(VENV)/.dev $(LOAD)/.made ## Watch a service under a steady load for SOAK_SECONDS (600); fails where anything grows.
+	@$(BIN)/python -m benchmarks.steady.soak
+
 format: $(VENV)/.dev ## Format the code and mend what the linter can.
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
@@ -47,10 +54,11 @@ lock: ## Resolve requirements/*.txt anew (needs uv on the PATH).
 	uv pip compile -q --generate-hashes --no-emit-index-url --universal --python-version 3.11 --extra otel pyproject.toml -o requirements/otel.txt
 	uv pip compile -q --generate-hashes --no-emit-index-url --universal --python-version 3.11 --extra gcp pyproject.toml -o requirements/gcp.txt
 	uv pip compile -q --generate-hashes --no-emit-index-url --universal --python-version 3.11 --extra dev pyproject.toml -o requirements/dev.txt
+	printf "locust>=2.40\npyjwt[crypto]>=2.10\n" | uv pip compile -q --generate-hashes --no-emit-index-url --universal --python-version 3.11 - -o requirements/load.txt
 	printf "bandit>=1.9\nnogoo9-gitleaks>=8.30\npip-audit>=2.10\n" | uv pip compile -q --generate-hashes --no-emit-index-url --universal --python-version 3.11 - -o requirements/audit.txt
 
 clean: ## Remove the environment and the caches, never data/.
-	rm -rf $(VENV) $(AUDIT) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* .import_linter_cache dist
+	rm -rf $(VENV) $(AUDIT) $(LOAD) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* .import_linter_cache dist
 
 $(VENV)/pyvenv.cfg:
 	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "make: $(PYTHON) was not found. Install Python 3.11 or newer, or say make PYTHON=/path/to/python."; exit 1; }
@@ -63,6 +71,13 @@ $(AUDIT)/.made: $(VENV)/pyvenv.cfg requirements/audit.txt
 	@echo "installing the locked tools of the audit …"
 	@$(BIN)/python -m venv $(AUDIT)
 	@$(AUDIT)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/audit.txt
+	@touch $@
+
+# locust brings a web framework, gevent and a pytest of its own, none of which may meet ours.
+$(LOAD)/.made: $(VENV)/pyvenv.cfg requirements/load.txt
+	@echo "installing the locked load generator …"
+	@$(BIN)/python -m venv $(LOAD)
+	@$(LOAD)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/load.txt
 	@touch $@
 
 $(VENV)/.run: $(VENV)/pyvenv.cfg requirements/run.txt pyproject.toml

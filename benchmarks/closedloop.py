@@ -22,7 +22,8 @@ import msgspec
 from msgspec import Struct
 
 from benchmarks.load import FailedRequests
-from benchmarks.openloop import Stream, at, drive, orders
+from benchmarks.openloop import Stream, drive, orders
+from benchmarks.quantiles import at
 from benchmarks.servers import LOAD_CORE, Server, pinned
 from benchmarks.tenants import TenantsFile
 

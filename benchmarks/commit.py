@@ -22,7 +22,7 @@ import uvloop
 from msgspec import Struct
 
 from benchmarks.ledgers import Ledgers, shipped_plans
-from benchmarks.openloop import at
+from benchmarks.quantiles import at
 from benchmarks.servers import SERVER_CORE, fresh_directory, pinned
 from benchmarks.tenants import TenantsFile
 from tai_autonomics.ledger.records import GENESIS, Append, Appended, Outcome, Receipt

@@ -27,7 +27,7 @@ from msgspec import Struct
 from benchmarks import push
 from benchmarks.load import FailedRequests, prime
 from benchmarks.measure import Series, Size, interleave, record
-from benchmarks.openloop import at
+from benchmarks.quantiles import at
 from benchmarks.servers import LOAD_CORE, Server, free_port, fresh_directory, pinned, service
 from benchmarks.tenants import TenantsFile, in_turn, name_of
 

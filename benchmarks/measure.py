@@ -83,15 +83,22 @@ def record(name: str, rows: Sequence[Series], *, notes: Mapping[str, Any] | None
     path = where / f"{name}.json"
     written = {
         "name": name,
-        "time": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-        "commit": _commit(),
-        "machine": _machine(),
-        "versions": _versions(),
+        **circumstances(),
         "rows": [_written(row) for row in rows],
         "notes": dict(notes or {}),
     }
     path.write_bytes(msgspec.json.format(msgspec.json.encode(written), indent=2) + b"\n")
     return path
+
+
+def circumstances() -> dict[str, Any]:
+    """When, from which commit, on what: they stand beside every figure that is kept."""
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "commit": _commit(),
+        "machine": _machine(),
+        "versions": _versions(),
+    }
 
 
 def say(line: str) -> None:

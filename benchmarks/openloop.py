@@ -26,6 +26,7 @@ import msgspec
 from msgspec import Struct
 
 from benchmarks.load import PLAN, FailedRequests
+from benchmarks.quantiles import at
 from benchmarks.servers import LOAD_CORE, Server, pinned
 from benchmarks.tenants import TenantsFile
 
@@ -199,11 +200,6 @@ def orders(tenants: list[str], token: str, run: str) -> Iterator[bytes]:
             asked = '"entitlement_id":"ent_1","action":"verify"'
         body = f'{{"tenant_id":"{tenant}",{asked}}}'
         yield f"{head}{number}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
-
-
-def at(ordered: list[float], quantile: float) -> float:
-    """The smallest figure that at least this share of the figures does not exceed; 0 when there are none."""
-    return ordered[max(0, -int(-len(ordered) * quantile // 1) - 1)] if ordered else 0.0
 
 
 def _complete(reply: bytes) -> bool:

@@ -58,18 +58,22 @@ class Server(Struct, frozen=True):
 
 @contextmanager
 def service(
-    directory: Path | None = None, *, environ: Mapping[str, str] = {}, core: int | None = SERVER_CORE
+    directory: Path | None = None,
+    *,
+    environ: Mapping[str, str] = {},
+    core: int | None = SERVER_CORE,
+    module: str = "tai_autonomics",
 ) -> Iterator[Server]:
     """
     The service at its production settings but for `environ`, on `directory` (a fresh one when None).
 
     On a store that is not in it, several services may have one directory: the key and the token are theirs together.
-    `core` None lets it run on all of them.
+    `core` None lets it run on all of them. `module` is what Python runs: another one than ours may spoil it first.
     """
     kept = nullcontext(directory) if directory else fresh_directory()
     with kept as where:
         keys = {} if environ.get("STORE_URL", "sqlite:").startswith("sqlite:") else own_keys(where)
-        with running(["-m", "tai_autonomics", "serve"], where, environ={**keys, **environ}, core=core) as server:
+        with running(["-m", module, "serve"], where, environ={**keys, **environ}, core=core) as server:
             yield server
 
 

@@ -17,7 +17,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from benchmarks.openloop import at
+from benchmarks.quantiles import at
 
 SEED: Final = 2026
 WARM_UP_SHARE: Final = 0.25

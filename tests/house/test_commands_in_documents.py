@@ -19,7 +19,8 @@ ASIDE = re.compile(r"\s{2,}|\s+(?:#|\||or )")
 
 
 def calls_in(text: str) -> list[str]:
-    """Of blocks each line, of sentences each span of code."""
+    """Of blocks each line, with what continues it, of sentences each span of code."""
+    text = re.sub(r"\s*\\\n\s*", " ", text)
     lines = [ASIDE.split(call)[0] for block in BLOCK.findall(text) for call in CALL.findall(block)]
     spans = re.findall(r"`(?:\.venv/bin/)?tai-autonomics ([a-z][^`]*)`", BLOCK.sub("", text))
     # A sentence may name an option alone: whatever its value is, it is there.
