@@ -6,6 +6,7 @@ A receiver of OTLP over HTTP: the protocol's own messages, kept in memory, and t
 
 import gzip
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -104,8 +105,10 @@ class Collector:
         handler.send_response(self.status if handler.path == "/v1/traces" else 404)
         handler.send_header("content-type", "application/x-protobuf")
         handler.send_header("content-length", str(len(answer)))
-        handler.end_headers()
-        handler.wfile.write(answer)
+        # Who waited in vain is gone.
+        with suppress(ConnectionError):
+            handler.end_headers()
+            handler.wfile.write(answer)
 
 
 def _spans_of(body: bytes) -> list[Received]:

@@ -213,11 +213,10 @@ def test_who_calls_decides_and_where_nobody_has_the_ratio_does(
 
 def test_what_was_recorded_is_sent_before_the_end(tmp_path: Path) -> None:
     with Collector() as collector:
-        house = service(tmp_path, collector.url, ratio=1).start()
-        with house.client() as client:
+        with service(tmp_path, collector.url, ratio=1) as house, house.client() as client:
             for number in range(20):
                 client.post("/marketplace", json=grant(number)).raise_for_status()
-        assert house.stop() == 0
+            assert house.stop() == 0
         assert [span.name for span in collector.spans()].count("POST /marketplace") == 20
     assert not [line for line in house.output if "spans were not sent" in line]
 
@@ -226,14 +225,13 @@ def test_a_receiver_that_is_gone_costs_spans_and_no_request(tmp_path: Path) -> N
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         nobody = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        house = service(tmp_path, nobody, ratio=1, OTEL_EXPORTER_OTLP_TIMEOUT="1").start()
-        with house.client() as client:
+        with service(tmp_path, nobody, ratio=1, OTEL_EXPORTER_OTLP_TIMEOUT="1") as house, house.client() as client:
             for number in range(5):
                 client.post("/marketplace", json=grant(number)).raise_for_status()
             asyncio.run(until(lambda: counted(client, "tai_spans_dropped_total") >= 15))
             assert counted(client, "tai_spans_exported_total") == 0
             client.post("/marketplace", json=grant(99)).raise_for_status()
-        assert house.stop() == 0
+            assert house.stop() == 0
     assert len(receipts(house)) == 6
     # What the exporter says at the end is in the log as well, not beside it.
     assert all(line.startswith("{") for line in house.output), house.output
@@ -241,8 +239,8 @@ def test_a_receiver_that_is_gone_costs_spans_and_no_request(tmp_path: Path) -> N
 
 def test_a_receiver_that_hangs_holds_up_nothing_and_what_waits_for_it_has_a_bound(tmp_path: Path) -> None:
     with Collector(is_hanging=True) as collector:
-        house = service(tmp_path, collector.url, ratio=1, TAI_DRAIN_SECONDS_MAX="5").start()
-        with house.client() as client:
+        environ = {"TAI_DRAIN_SECONDS_MAX": "5"}
+        with service(tmp_path, collector.url, ratio=1, **environ) as house, house.client() as client:
             client.post("/marketplace", json=grant()).raise_for_status()
             collector.until(asked=1)
             check = {"feature": "receipts_verify"}
@@ -253,7 +251,7 @@ def test_a_receiver_that_hangs_holds_up_nothing_and_what_waits_for_it_has_a_boun
                     client.post("/v1/tenants/acme/check", json=check).raise_for_status()
                 sent += 200
             assert sent + 3 > SPANS_MAX
-        assert house.stop() == 0
+            assert house.stop() == 0
     assert [line for line in house.output if "spans were not sent before the end" in line]
 
 
