@@ -19,11 +19,11 @@ from tai_autonomics.application.codec import STATE_VERSION, events_of, request_d
 from tai_autonomics.application.corridor import Answer, Corridor, Submission
 from tai_autonomics.application.ports import Store
 from tai_autonomics.application.transfer import stored
-from tai_autonomics.domain.compliance import holds_on
 from tai_autonomics.domain.decider import fold
+from tai_autonomics.domain.gates import Failed
 from tai_autonomics.domain.moments import Moment, plus_seconds
 from tai_autonomics.domain.plans import Plans, retention_of
-from tai_autonomics.domain.tenant import Archive, effective_plan, evolve
+from tai_autonomics.domain.tenant import Archive, effective_plan, evolve, may_archive
 from tai_autonomics.errors import BrokenArchive, HeldBack, StoreUnavailable
 from tai_autonomics.ledger.chain import Chain
 from tai_autonomics.ledger.lines import STATE_BYTES_MAX, parse_line, reply
@@ -204,7 +204,7 @@ class Archiving:
 
     async def begin(self, archived: Archived) -> None:
         """Let the store's ledger begin after what is archived and sealed. Raises HeldBack, Unavailable."""
-        await self._require_free(archived.tenant)
+        await self._require_free(archived.tenant, archived.base)
         await self._store.rebase(archived.tenant, archived.base)
 
     async def left(self, tenant: str) -> Base | None:
@@ -219,18 +219,26 @@ class Archiving:
         """
         Drop what lies before the base; how many receipts. `tell` is told as they go.
 
-        Raises Unavailable, and HeldBack when a hold came meanwhile: what is left is dropped after its release.
+        Raises Unavailable, and HeldBack when a hold or a longer retention came meanwhile: what is left is dropped
+        after it.
         """
         dropped = 0
+        base = (await self._store.bases((tenant,)))[tenant]
         while True:
-            await self._require_free(tenant)
+            await self._require_free(tenant, base)
             if not (count := await self._store.drop(tenant, DROP_RECEIPTS)):
                 return dropped
             dropped += count
             tell(dropped)
 
-    async def _require_free(self, tenant: str) -> None:
-        """As the store says now: any instance may have placed a hold since `seal`. Raises HeldBack, Unavailable."""
+    async def _require_free(self, tenant: str, base: Base) -> None:
+        """
+        As the store and the plans say now: since `seal` any instance may have placed a hold, or a plan changed.
+
+        Raises HeldBack, Unavailable.
+        """
         durable = await self._corridor.reread(tenant, await self._corridor.durable(tenant))
-        if holds := holds_on("erasure", durable.state.compliance, self._clock.now()):
-            raise HeldBack(f"holds are on: {', '.join(holds)}: release what holds it; nothing more is dropped")
+        newest = Moment(base.snapshot.time)
+        permitted = may_archive(newest, durable.state, self._clock.now(), self._plans())
+        if isinstance(permitted, Failed):
+            raise HeldBack(f"{permitted.detail}: {permitted.next_step}; nothing more is dropped")

@@ -19,7 +19,7 @@ from tai_autonomics.application.freshness import Freshness
 from tai_autonomics.application.ports import Observer, Store
 from tai_autonomics.domain.moments import Moment
 from tai_autonomics.domain.tenant import TIMER_KINDS
-from tai_autonomics.errors import Overloaded
+from tai_autonomics.errors import Overloaded, StoreUnavailable
 from tai_autonomics.ledger.records import Leased
 
 LEASE_SECONDS: Final = 10.0
@@ -86,7 +86,12 @@ class Timers:
         if room >= LEASED_MAX:
             return await lease(LEASED_MAX)
         timers = await lease(LEASED_MAX, kinds=TIMER_KINDS)
-        return timers if room == 0 else (*timers, *await lease(room, kinds=(ATTEMPT,)))
+        try:
+            return timers if room == 0 else (*timers, *await lease(room, kinds=(ATTEMPT,)))
+        except StoreUnavailable:
+            # The timers are leased: whoever they belong to is not to wait for the end of that.
+            self._observer.store_failed("lease")
+            return timers
 
     def _wake(self, tenant: str) -> None:
         try:

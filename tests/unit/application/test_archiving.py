@@ -164,11 +164,31 @@ async def test_a_hold_that_comes_after_the_seal_keeps_what_is_not_dropped_yet(on
         held = (await another.submit(PlaceHold("erasure", "urn:case:1", "me"))).receipt
         # A run that was cut short is repeated: its receipt is there, so the decider is not asked again.
         assert (await work.seal(archived)).replayed
-        with pytest.raises(HeldBack, match=f"holds are on: {hold_of(held)}"):
+        with pytest.raises(
+            HeldBack, match=f"holds are on: {hold_of(held)}: release what holds it; nothing more is dropped"
+        ):
             await (work.drop("acme", lambda _: None) if begun else work.begin(archived))
         assert await one.store.receipt("acme", 1) is not None
         await another.submit(ReleaseHold(hold_of(held), "me"))
     await work.begin(archived)
+    assert await work.drop("acme", lambda _: None) == 3
+
+
+async def test_a_retention_that_grows_after_the_seal_keeps_what_is_not_dropped_yet(one: Instance) -> None:
+    await aged(one, 5)
+    archived, work = read_back(await lines_of(one.store, 3)), archiving_of(one)
+    await work.seal(archived)
+    one.plans = replace(one.plans, retention=Retention(86_400, 0))
+    assert (await work.seal(archived)).replayed
+    with pytest.raises(HeldBack, match=r"retention keeps it until .*; nothing more is dropped"):
+        await work.begin(archived)
+    one.clock.advance(86_400)
+    await work.begin(archived)
+    one.plans = replace(one.plans, retention=Retention(2 * 86_400, 0))
+    with pytest.raises(HeldBack, match="retention keeps it until"):
+        await work.drop("acme", lambda _: None)
+    assert await one.store.receipt("acme", 1) is not None
+    one.clock.advance(86_400)
     assert await work.drop("acme", lambda _: None) == 3
 
 

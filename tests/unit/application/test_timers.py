@@ -1,6 +1,8 @@
 """Tenants that nobody calls are woken by their due rows."""
 
 import asyncio
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from tests.builders import ENT
@@ -10,9 +12,10 @@ from tests.unit.application.test_executor import Hand, acting, alarm
 
 from tai_autonomics.application import timers as timers_module
 from tai_autonomics.application.corridor import CorridorBounds
-from tai_autonomics.application.executor import ExecutorBounds
+from tai_autonomics.application.executor import ATTEMPT, ExecutorBounds
 from tai_autonomics.application.timers import Timers
 from tai_autonomics.domain.moments import moment_of, plus_seconds
+from tai_autonomics.errors import StoreUnavailable
 
 pytestmark = pytest.mark.anyio
 
@@ -95,6 +98,25 @@ async def test_an_instance_leases_no_more_attempts_than_it_has_room_for(store: F
         assert await one.timers.wake_due() == 2
         assert await other.timers.wake_due() == 2
         await until(lambda: (len(few.tried), len(found.tried)) == (2, 2))
+
+
+async def test_timers_that_are_leased_are_woken_though_the_attempts_cannot_be(
+    store: FaultyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, lease = HandClock(), store.lease
+    await fill(store, clock, 1)
+    clock.advance(11)
+
+    async def timers_alone(*args: Any, kinds: Sequence[str], **rest: Any) -> Any:
+        if ATTEMPT in kinds:
+            raise StoreUnavailable("lease fails")
+        return await lease(*args, kinds=kinds, **rest)
+
+    monkeypatch.setattr(store, "lease", timers_alone)
+    async with opened(store, clock, executor_bounds=ExecutorBounds(actions_in_hand_max=1)) as one:
+        assert await one.timers.wake_due() == 1
+        await until(lambda: one.witness.count("sealed") == 1)
+        assert one.witness.told["store_failed"] == [("lease",)]
 
 
 async def test_a_stopping_instance_leases_nothing(store: FaultyStore) -> None:

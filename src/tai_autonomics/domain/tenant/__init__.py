@@ -18,7 +18,7 @@ from tai_autonomics.domain.decider import name_of
 from tai_autonomics.domain.tenant.asking import effective_plan
 from tai_autonomics.domain.tenant.checking import Check, CheckResult, Limit, check, when_stale
 from tai_autonomics.domain.tenant.commands import Archive, Command, Erase, NoteExport, Restore, TimerCommand
-from tai_autonomics.domain.tenant.deciding import decide
+from tai_autonomics.domain.tenant.deciding import decide, may_archive
 from tai_autonomics.domain.tenant.decisions import Bounds, Decision, Subject
 from tai_autonomics.domain.tenant.elapsing import after_timers, next_timer, standing
 from tai_autonomics.domain.tenant.events import (
@@ -78,6 +78,7 @@ __all__ = [
     "due_of",
     "effective_plan",
     "evolve",
+    "may_archive",
     "name_of",
     "next_timer",
     "standing",

@@ -231,8 +231,7 @@ def _erase(command: Erase, state: TenantState, now: Moment, plans: Plans, ask: A
 
 def _archive(command: Archive, state: TenantState, now: Moment, plans: Plans, ask: Ask) -> Decision:
     subject, plan = Subject("ledger", command.ledger), effective_plan(state, plans)
-    until = _kept_until(command.made_at, retention_of(plan, plans).receipts_seconds)
-    permitted = ask(compliance_permits, "erasure", state.compliance, plan, now, until)
+    permitted = may_archive(command.made_at, state, now, plans, ask)
     if isinstance(permitted, Failed):
         return refused_by(subject, None, (), permitted)
     said = LedgerArchived(
@@ -258,6 +257,15 @@ def _note_export(command: NoteExport, state: TenantState, now: Moment, plans: Pl
     )
     events = with_consequences((said,), state, effective_plan(state, plans), now)
     return Decision(subject, None, None, (), Accepted(events))
+
+
+def may_archive(
+    made_at: Moment | None, state: TenantState, now: Moment, plans: Plans, ask: Ask = plainly
+) -> Passed | Failed:
+    """Whether compliance permits at `now` that receipts are dropped, the newest of them of that time."""
+    plan = effective_plan(state, plans)
+    until = _kept_until(made_at, retention_of(plan, plans).receipts_seconds)
+    return ask(compliance_permits, "erasure", state.compliance, plan, now, until)
 
 
 def _kept_until(made_at: Moment | None, seconds: int) -> Moment | None:
