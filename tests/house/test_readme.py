@@ -47,7 +47,7 @@ def test_an_export_is_verified_by_the_program_and_by_forty_lines_and_explained(t
     with Service(tmp_path) as service:
         called(service, CALLS[0])
     commands = [
-        line.partition("#")[0] for line in README.splitlines() if "acme.jsonl" in line and not line.startswith("#")
+        line.partition("#")[0] for line in README.splitlines() if "receipts.jsonl" in line and not line.startswith("#")
     ]
     for command in commands:
         words = shlex.split(command)

@@ -89,7 +89,7 @@ def _misused(error: typer.TyperException) -> int:
     """One line for a usage error; the help itself where a group was called without a command."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else PROGRAM
-    message = error.format_message()
+    message = error.format_message().replace("is not a valid int range", "is not a whole number")
     if "\n" in message.strip():
         print(message, file=sys.stderr)
     else:

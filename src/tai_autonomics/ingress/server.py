@@ -7,6 +7,7 @@ What one connection may take is bounded in connection.py.
 """
 
 import asyncio
+import errno
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -36,8 +37,9 @@ def listen(host: str, port: int, *, setting: str = "HOST and PORT") -> socket.so
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise InvalidSetting(f"{setting}: {host}:{port} cannot be listened on: {reason}; choose another") from error
+        reason = (error.strerror or str(error)).partition(" (while attempting")[0]
+        hint = "choose another, or port 0 for a free one" if error.errno == errno.EADDRINUSE else "choose another"
+        raise InvalidSetting(f"{setting}: {host}:{port} cannot be listened on: {reason}; {hint}") from error
 
 
 async def serve(

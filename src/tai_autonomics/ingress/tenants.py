@@ -376,7 +376,8 @@ def _usage_of(
     pointer: str,
 ) -> Submission:
     if key is None:
-        raise Malformed("missing_field", "usage needs a request_id", pointer=f"{pointer}/request_id")
+        needed = "usage needs a request_id" if pointer else "usage needs a request_id or an Idempotency-Key"
+        raise Malformed("missing_field", needed, pointer=f"{pointer}/request_id")
     return submission_of(
         exchange,
         tenant=name,

@@ -19,6 +19,7 @@ from tai_autonomics.settings import Settings, SigningSecrets
 
 NO_SECRETS: Final = "TAI_WEBHOOK_SIGNING_SECRETS is not set"
 NO_CLIENT: Final = "Google's client is not installed: pip install 'tai-autonomics[gcp]'"
+KEPT: Final = " (the file lacks this plan, which the store keeps)"
 
 
 class Actuators:
@@ -62,6 +63,7 @@ class Actuators:
         problems = await self.problems_of(orders_of(plans))
         found = tuple(
             f"plan {plan.name}: rule {rule.name}: {type_of(rule.order)}: {problems[rule.order]}"
+            + (KEPT if plan.retired else "")
             for plan in plans.plans.values()
             for rule in plan.governor.rules
             if rule.order in problems and rule.mode != "shadow"

@@ -53,6 +53,7 @@ def test_every_help_names_the_exit_statuses(cli: CommandLine, arguments: tuple[s
         (("receipts", "list"), "tai-autonomics receipts list: Missing option '--tenant' / '-t'. See"),
         (("receipts", "erase", "-t", "a", "--seq", "0", "--part", "x"), "tai-autonomics receipts erase: Invalid value"),
         (("serve", "--port", "70000"), "tai-autonomics serve: Invalid value for '--port'"),
+        (("serve", "--port", "x"), "tai-autonomics serve: Invalid value for '--port': 'x' is not a whole number. See"),
     ],
 )
 def test_a_misused_command_ends_in_one_line_and_2(cli: CommandLine, arguments: tuple[str, ...], said: str) -> None:

@@ -110,7 +110,10 @@ def test_before_since_nothing_is_run(cli: CommandLine, recorded: tuple[str, ...]
 def test_bad_options_and_files_are_named(cli: CommandLine, recorded: tuple[str, ...]) -> None:
     file = plans(cli, OLD)
     for when, said in (
-        ("yesterday", "--since 'yesterday' is not a duration such as 30s, 10m, 1h or 7d"),
+        (
+            "yesterday",
+            "--since 'yesterday' is not a duration such as 30s, 10m, 1h or 7d, nor a time such as 2026-11-24T",
+        ),
         ("2026-11-24", "--since '2026-11-24': a time is written as RFC 3339 says"),
     ):
         assert cli("policy", "backtest", "--plans", file, "--since", when, *recorded) == 2

@@ -116,7 +116,9 @@ def test_a_bare_items_key_may_be_the_header() -> None:
     house = House()
     bare = {name: value for name, value in ITEM.items() if name != "request_id"}
     assert house.post(USAGE, bare, headers={"Idempotency-Key": "k"}).status == 200
-    assert house.post(USAGE, bare).reason == "missing_field"
+    refused = house.post(USAGE, bare)
+    assert refused.reason == "missing_field"
+    assert refused.json["detail"] == "usage needs a request_id or an Idempotency-Key"
 
 
 def test_each_item_is_decided_on_its_own_in_order() -> None:

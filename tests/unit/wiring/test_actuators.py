@@ -20,6 +20,8 @@ from tai_autonomics.domain.actions import (
     Throttle,
     Webhook,
 )
+from tai_autonomics.domain.rules import Governance
+from tai_autonomics.errors import InvalidPlans
 from tai_autonomics.settings import Settings
 from tai_autonomics.wiring.actuators import Actuators, orders_of
 
@@ -125,6 +127,17 @@ def test_what_is_open_stays_open_when_more_is_asked_for() -> None:
         return same
 
     assert asyncio.run(ask())
+
+
+@pytest.mark.parametrize("retired", [False, True])
+def test_a_rule_that_cannot_be_carried_out_says_when_its_plan_is_one_that_the_store_keeps(retired: bool) -> None:
+    async def check() -> None:
+        found = plans(plan(retired=retired, governor=Governance((rule(order=HOOK),), None, None)))
+        await Actuators(Settings.load({}).settings, Standing()).check(found)
+
+    with pytest.raises(InvalidPlans) as raised:
+        asyncio.run(check())
+    assert ("the file lacks this plan, which the store keeps" in str(raised.value)) is retired
 
 
 def test_no_client_is_imported_before_a_type_is_asked_for() -> None:

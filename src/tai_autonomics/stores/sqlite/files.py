@@ -77,7 +77,7 @@ def claim(path: Path) -> int:
         holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
         os.close(descriptor)
         raise StoreUnavailable(
-            f"another process writes {path} (pid {holder}): stop it, or send it your commands"
+            f"another process writes {path} (pid {holder}): stop it, or send it what takes --url"
         ) from error
     except OSError as error:
         os.close(descriptor)
