@@ -5,7 +5,7 @@ Everything that decides, put together on an open store and not yet listening.
 """
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import BinaryIO, Final
 
@@ -17,6 +17,7 @@ from tai_autonomics.application.freshness import Freshness
 from tai_autonomics.application.ports import Clock, Entropy, Observer, Store, Tracer
 from tai_autonomics.application.queries import Queries
 from tai_autonomics.application.throttling import Throttles
+from tai_autonomics.domain.plans import Plans
 from tai_autonomics.domain.tenant import Bounds
 from tai_autonomics.errors import InvalidSetting, StoreUnavailable
 from tai_autonomics.settings import FIRESTORE, IN_MEMORY, POSTGRESQL, Settings, firestore_place
@@ -89,9 +90,13 @@ async def _open_firestore(settings: Settings, *, read_only: bool) -> Store:
 
 @asynccontextmanager
 async def house(
-    settings: Settings, *, observer: Observer | None = None, tracer: Tracer | None = None
+    settings: Settings,
+    *,
+    observer: Observer | None = None,
+    tracer: Tracer | None = None,
+    fits: Callable[[Plans], Awaitable[None]] | None = None,
 ) -> AsyncIterator[House]:
-    """Everything that decides, on an open store; closed in order at the end."""
+    """Everything that decides, on an open store; closed in order at the end. Plans that do not fit are not kept."""
     clock, entropy = SystemClock(), SystemEntropy()
     telling = observer or telemetry(settings, sys.stderr.buffer)
     store = await open_store(settings)
@@ -99,7 +104,7 @@ async def house(
         sealing_clock = SealingClock(clock, skew_seconds_max=settings.clock_skew_seconds_max)
         await _check_clock(sealing_clock, store)
         in_force = PlansInForce(store, clock, settings)
-        await in_force.read()
+        await in_force.read(fits)
         throttles = Throttles()
         corridor = Corridor(
             store,

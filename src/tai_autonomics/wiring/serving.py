@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, aclosing, suppress
 from math import inf
 from pathlib import Path
 from typing import Any, Final
@@ -90,7 +90,8 @@ async def _serve(loaded: Loaded, told: Telemetry, tracer: Tracer | None, started
             scraping = sockets.enter_context(listen(*settings.metrics_address, setting="TAI_METRICS_ADDRESS"))
         given = keys(settings)
         async with (
-            house(settings, observer=told, tracer=tracer) as parts,
+            aclosing(Actuators(settings, SystemClock())) as actuators,
+            house(settings, observer=told, tracer=tracer, fits=actuators.check) as parts,
             provider(settings, parts.clock, told) as provided,
         ):
             own = given if settings.jwt_keys is None else None
@@ -106,7 +107,15 @@ async def _serve(loaded: Loaded, told: Telemetry, tracer: Tracer | None, started
                 verifying = KeysInForce(given)
             assert verifying is not None, "keys come from a provider, a file or the first start"
             await _serve_house(
-                loaded, parts, told, tracer, verifying, listening, scraping, lambda: _tell(told, where, started)
+                loaded,
+                parts,
+                actuators,
+                told,
+                tracer,
+                verifying,
+                listening,
+                scraping,
+                lambda: _tell(told, where, started),
             )
     return 0
 
@@ -114,6 +123,7 @@ async def _serve(loaded: Loaded, told: Telemetry, tracer: Tracer | None, started
 async def _serve_house(
     loaded: Loaded,
     parts: House,
+    actuators: Actuators,
     told: Telemetry,
     tracer: Tracer | None,
     verifying: KeySource,
@@ -122,8 +132,6 @@ async def _serve_house(
     on_started: Callable[[], None],
 ) -> None:
     settings, drain = loaded.settings, Drain()
-    actuators = Actuators(settings, parts.clock)
-    await actuators.check(parts.plans())
     executor = Executor(
         parts.corridor,
         actuators.opened,
@@ -186,7 +194,6 @@ async def _serve_house(
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
         await senders.aclose()
-        await actuators.aclose()
 
 
 def _left(settings: Settings, seconds: float) -> float:
