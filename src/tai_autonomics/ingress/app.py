@@ -152,7 +152,8 @@ class Entrance:
             else:
                 exchange.caller = caller = await verifier.verify(token_of(exchange))
             if caller.rated:
-                self._rates.callers.admit(caller.subject, exchange.started)
+                # Now, not when it began: a body or keys that came slowly have let the caller's bucket fill meanwhile.
+                self._rates.callers.admit(caller.subject, door.clock.monotonic())
             require_role(caller, roles)
             if door.tracer is not None and not route.never_waits:
                 self._begin_span(door.tracer, exchange, route, context)

@@ -151,15 +151,30 @@ def test_a_command_over_the_rate_is_not_decided_and_its_key_is_still_free() -> N
     assert (answer.status, "idempotent-replayed" in answer.headers) == (200, False)
 
 
+def webhook(house: House, number: int, **given: Any) -> Response:
+    body = json.dumps(VERIFY).encode()
+    sign = Webhook(base64.b64encode(b"b" * 24).decode()).sign(f"msg_{number}", NOW, body.decode())
+    signed = {"webhook-id": f"msg_{number}", "webhook-timestamp": str(int(NOW.timestamp()))}
+    headers = {**signed, "webhook-signature": sign}
+    return house.post("/marketplace", body, token=None, headers=headers, **given)
+
+
 def test_a_source_of_webhooks_has_a_rate_of_its_own() -> None:
     house = house_of(webhooks={"billing": Sender((b"b" * 24,), None)})
-    body, answers = json.dumps(VERIFY).encode(), []
-    for number in range(4):
-        sign = Webhook(base64.b64encode(b"b" * 24).decode()).sign(f"msg_{number}", NOW, body.decode())
-        signed = {"webhook-id": f"msg_{number}", "webhook-timestamp": str(int(NOW.timestamp()))}
-        answers.append(house.post("/marketplace", body, token=None, headers={**signed, "webhook-signature": sign}))
+    answers = [webhook(house, number) for number in range(4)]
     assert [answer.status for answer in answers] == [200, 200, 200, 429]
     refused(answers[-1], 1)
+
+
+def test_a_webhook_is_judged_when_its_body_is_there_and_not_when_it_began() -> None:
+    house = house_of(webhooks={"billing": Sender((b"b" * 24,), None)})
+
+    async def half_a_second_passes() -> None:
+        house.clock.seconds += 0.5
+
+    assert [webhook(house, number).status for number in range(3)] == [200] * 3
+    assert webhook(house, 3, meanwhile=half_a_second_passes).status == 200
+    assert webhook(house, 4).status == 429
 
 
 class PushTokens(TokenTable):
