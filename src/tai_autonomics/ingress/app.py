@@ -72,6 +72,7 @@ class Entrance:
         self._rates = Rates(
             TenantRates(limits.tenant_rate_per_second),
             CallerRates(per_second=limits.caller_rate_per_second, burst=limits.caller_burst),
+            door.clock,
         )
         self._at_once = 0
         self._ids_from = door.entropy.bytes(6).hex()

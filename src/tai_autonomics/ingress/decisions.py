@@ -35,7 +35,8 @@ def admit(exchange: Exchange, tenant: str) -> None:
     # First, so that the log says whose data was asked for by who may not have it, too.
     exchange.tenant = tenant
     require_tenant(caller_of(exchange), tenant)
-    exchange.rates.tenants.admit(tenant, 1, exchange.started)
+    rates = exchange.rates
+    rates.tenants.admit(tenant, 1, rates.clock.monotonic())
 
 
 def tenant_of(exchange: Exchange) -> TenantId:
@@ -55,9 +56,10 @@ def ledger_of(exchange: Exchange) -> TenantId:
 def count_more(exchange: Exchange, tenant: str, count: int) -> None:
     """So many items more are asked for a tenant, and the caller owes them. Raises Overloaded(rate_limited)."""
     rates, caller = exchange.rates, caller_of(exchange)
-    rates.tenants.admit(tenant, count, exchange.started)
+    now = rates.clock.monotonic()
+    rates.tenants.admit(tenant, count, now)
     if caller.rated:
-        rates.callers.owe(caller.subject, count, exchange.started)
+        rates.callers.owe(caller.subject, count, now)
 
 
 def own_command_id(exchange: Exchange, door: FrontDoor, key: str | None) -> str:

@@ -11,6 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from tai_autonomics.application.ports import Clock
 from tai_autonomics.errors import Overloaded
 
 CALLERS_MAX: Final = 10_000
@@ -26,9 +27,13 @@ class TenantRates:
         self._asked: dict[str, int] = {}
 
     def admit(self, tenant: str, count: int, monotonic_seconds: float) -> None:
-        """Count `count` commands or questions. Raises Overloaded(rate_limited)."""
+        """
+        Count `count` commands or questions. Raises Overloaded(rate_limited).
+
+        Only a newer second begins anew: what is asked as of an older one counts in the present one.
+        """
         second = int(monotonic_seconds)
-        if second != self._second:
+        if second > self._second:
             self._second, self._asked = second, {}
         asked = self._asked.get(tenant, 0) + count
         # The first of a second is always let in, or a call of many items would never be.
@@ -74,7 +79,8 @@ class CallerRates:
 
 
 class Rates(Struct, frozen=True):
-    """Both, as an exchange finds them."""
+    """Both, as an exchange finds them, and the clock that says which moment each question is asked at."""
 
     tenants: TenantRates
     callers: CallerRates
+    clock: Clock

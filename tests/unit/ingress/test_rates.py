@@ -12,7 +12,7 @@ from tests.unit.ingress.front import NOW, TOKENS, VERIFY, House, Response, Token
 from tai_autonomics.application.ports import Caller
 from tai_autonomics.errors import Overloaded
 from tai_autonomics.identity.webhooks import Sender
-from tai_autonomics.ingress.rates import CallerRates
+from tai_autonomics.ingress.rates import CallerRates, TenantRates
 
 CHECK = "/v1/tenants/acme/check"
 POLICY = '"caller";q=3;w=2'
@@ -35,9 +35,12 @@ def refused(response: Response, seconds: int) -> None:
     assert response.json["detail"] == "one caller may ask 2 a second of this instance, and 3 at once"
 
 
-def is_let_in(rates: CallerRates, caller: str, at: float) -> bool:
+def is_let_in(rates: CallerRates | TenantRates, name: str, at: float) -> bool:
     try:
-        rates.admit(caller, at)
+        if isinstance(rates, CallerRates):
+            rates.admit(name, at)
+        else:
+            rates.admit(name, 1, at)
     except Overloaded:
         return False
     return True
@@ -119,6 +122,40 @@ def test_the_buckets_are_bounded_and_a_caller_that_goes_on_asking_keeps_its_own(
     assert is_let_in(rates, "b", 0.0)
     rates.owe("d", 5, 0.0)
     assert len(rates._full_at) == 2
+
+
+# ---- the tenant's second
+
+
+def test_a_tenants_count_begins_anew_in_a_newer_second_and_never_in_an_older_one() -> None:
+    rates = TenantRates(2)
+    assert [is_let_in(rates, "acme", at) for at in (5.0, 5.9, 5.99)] == [True, True, False]
+    assert [is_let_in(rates, "acme", at) for at in (4.9, 5.99)] == [False, False]
+    assert [is_let_in(rates, "acme", at) for at in (6.0, 5.9, 6.1)] == [True, True, False]
+
+
+def test_a_late_list_takes_no_other_tenants_count_back() -> None:
+    house = House(tenant_rate_per_second=3)
+
+    async def others_ask_a_second_later() -> None:
+        house.clock.seconds += 1
+        assert [(await house.acall("POST", CHECK, {})).status for _ in range(4)] == [200, 200, 200, 429]
+
+    late = house.post(CHECK, {"checks": [{}] * 2}, meanwhile=others_ask_a_second_later)
+    assert (late.status, late.json["violated-policies"]) == (429, ["tenant"])
+    assert statuses(house, 1) == [429]
+
+
+def test_what_comes_a_second_after_its_request_began_counts_in_the_second_in_which_it_is_there() -> None:
+    house = House(tenant_rate_per_second=3, webhooks={"billing": Sender((b"b" * 24,), None)})
+
+    async def a_second_passes() -> None:
+        house.clock.seconds += 1
+
+    assert house.post(CHECK, {"checks": [{}] * 3}, meanwhile=a_second_passes).status == 200
+    assert statuses(house, 2) == [200, 429]
+    assert webhook(house, 1, meanwhile=a_second_passes).status == 200
+    assert statuses(house, 3) == [200, 200, 429]
 
 
 # ---- who is counted, and what
