@@ -36,7 +36,7 @@ def admit(exchange: Exchange, tenant: str) -> None:
     exchange.tenant = tenant
     require_tenant(caller_of(exchange), tenant)
     rates = exchange.rates
-    rates.tenants.admit(tenant, 1, rates.clock.monotonic())
+    exchange.first_in = rates.tenants.admit(tenant, 1, rates.clock.monotonic())
 
 
 def tenant_of(exchange: Exchange) -> TenantId:
@@ -57,7 +57,7 @@ def count_more(exchange: Exchange, tenant: str, count: int) -> None:
     """So many items more are asked for a tenant, and the caller owes them. Raises Overloaded(rate_limited)."""
     rates, caller = exchange.rates, caller_of(exchange)
     now = rates.clock.monotonic()
-    rates.tenants.admit(tenant, count, now)
+    rates.tenants.admit(tenant, count, now, first_in=exchange.first_in)
     if caller.rated:
         rates.callers.owe(caller.subject, count, now)
 

@@ -18,6 +18,10 @@ CALLERS_MAX: Final = 10_000
 """Buckets in memory. Over it the caller that asked least recently begins with a full one."""
 
 
+NEVER: Final = -1
+"""No second."""
+
+
 class TenantRates:
     """How much each tenant has asked of this instance in the present second."""
 
@@ -26,20 +30,23 @@ class TenantRates:
         self._second = 0
         self._asked: dict[str, int] = {}
 
-    def admit(self, tenant: str, count: int, monotonic_seconds: float) -> None:
+    def admit(self, tenant: str, count: int, monotonic_seconds: float, *, first_in: int = NEVER) -> int:
         """
         Count `count` commands or questions. Raises Overloaded(rate_limited).
 
-        Only a newer second begins anew: what is asked as of an older one counts in the present one.
+        Only a newer second begins anew: what is asked as of an older one counts in the present one. Returns the second
+        whose first request of this tenant it is, for a request that asks for more once its list is read: `first_in`.
         """
         second = int(monotonic_seconds)
         if second > self._second:
             self._second, self._asked = second, {}
-        asked = self._asked.get(tenant, 0) + count
-        # The first of a second is always let in, or a call of many items would never be.
-        if asked > self._per_second_max and asked > count:
+        before = self._asked.get(tenant, 0)
+        asked = before + count
+        # The first of a second is let in whole, or a list that is longer than the rate would never be.
+        if asked > self._per_second_max and before and first_in != self._second:
             raise Overloaded("rate_limited", f"one tenant may ask {self._per_second_max} a second of this instance")
         self._asked[tenant] = asked
+        return first_in if before else self._second
 
 
 class CallerRates:

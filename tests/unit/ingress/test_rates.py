@@ -4,6 +4,7 @@ import base64
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
@@ -156,6 +157,35 @@ def test_what_comes_a_second_after_its_request_began_counts_in_the_second_in_whi
     assert statuses(house, 2) == [200, 429]
     assert webhook(house, 1, meanwhile=a_second_passes).status == 200
     assert statuses(house, 3) == [200, 200, 429]
+
+
+USED = {"operation": "consume", "quota": "api_calls", "amount": 1}
+LISTS = {
+    "check": {"checks": [{}] * 4},
+    "usage": {"items": [{**USED, "request_id": f"r{each}"} for each in range(4)]},
+    "signals": {"signals": [{"metric": "cpu_utilization", "value": 1}] * 4},
+}
+
+
+@pytest.mark.parametrize("room", LISTS)
+def test_a_list_longer_than_the_tenants_rate_is_let_in_as_the_first_of_its_second_and_only_then(room: str) -> None:
+    house, path = House(tenant_rate_per_second=2), f"/v1/tenants/acme/{room}"
+    assert [house.post(path, LISTS[room]).status for _ in range(2)] == [200, 429]
+    assert statuses(house, 1) == [429]
+    house.clock.seconds += 1
+    assert statuses(house, 1) == [200]
+    assert house.post(path, LISTS[room]).status == 429
+    house.clock.seconds += 1
+    assert house.post(path, LISTS[room]).status == 200
+
+
+def test_a_list_that_was_first_is_let_in_though_others_ask_before_it_is_read() -> None:
+    house = House(tenant_rate_per_second=2)
+
+    async def another_list_is_sent() -> None:
+        assert (await house.acall("POST", CHECK, {"checks": [{}] * 4})).status == 429
+
+    assert house.post(CHECK, {"checks": [{}] * 4}, meanwhile=another_list_is_sent).status == 200
 
 
 # ---- who is counted, and what
