@@ -117,11 +117,17 @@ async def decide_all(
 async def submit_all(
     door: FrontDoor, submissions: Sequence[Submission], *, timeout_seconds: float
 ) -> list[Answer | BaseException]:
-    """As `decide_all`, for whom no request waits."""
+    """
+    As `decide_all`, for whoever has so much time: a request, or the quarantine, which no request waits for.
+
+    Submitting a long list takes some of it; the last one still has MARGIN_SECONDS.
+    """
     waiting: list[Task[Answer]] = []
+    until = door.clock.monotonic() + timeout_seconds
     try:
         async for submission in in_turns(submissions):
-            submitted = create_task(door.corridor.submit(submission, timeout_seconds=timeout_seconds))
+            seconds = max(until - door.clock.monotonic(), MARGIN_SECONDS)
+            submitted = create_task(door.corridor.submit(submission, timeout_seconds=seconds))
             waiting.append(submitted)  # one by one, so that a cancellation reaches each of them
         return await gather(*waiting, return_exceptions=True)
     except CancelledError:
