@@ -53,13 +53,17 @@ def ledger_of(exchange: Exchange) -> TenantId:
     return name
 
 
-def count_more(exchange: Exchange, tenant: str, count: int) -> None:
-    """So many items more are asked for a tenant, and the caller owes them. Raises Overloaded(rate_limited)."""
+def count_more(exchange: Exchange, tenant: str, count: int, *, paid: int = 0) -> None:
+    """
+    So many items more are asked for a tenant, and the caller owes them. Raises Overloaded(rate_limited).
+
+    `paid`: so many of them are what the caller's bucket has already given for the request.
+    """
     rates, caller = exchange.rates, caller_of(exchange)
     now = rates.clock.monotonic()
     rates.tenants.admit(tenant, count, now, first_in=exchange.first_in)
     if caller.rated:
-        rates.callers.owe(caller.subject, count, now)
+        rates.callers.owe(caller.subject, count - paid, now)
 
 
 def own_command_id(exchange: Exchange, door: FrontDoor, key: str | None) -> str:

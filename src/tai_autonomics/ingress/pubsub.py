@@ -177,10 +177,12 @@ async def _deliver(exchange: Exchange, door: FrontDoor, pushed: Pushed) -> PushR
     except (Malformed, TurnedAway) as error:
         return await _quarantined(exchange, door, pushed, error.reason, curable=False)
     exchange.submitted = True
+    # The request itself has been counted as one, which is its first item.
+    paid = iter((1,))
     outcomes = await decide_items(
         door,
         understood,
-        admit=lambda tenant, count: count_more(exchange, tenant, count),
+        admit=lambda tenant, count: count_more(exchange, tenant, count, paid=next(paid, 0)),
         timeout_seconds=seconds_left(exchange, door),
     )
     cause = undecided(understood, outcomes)

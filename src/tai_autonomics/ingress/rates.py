@@ -53,8 +53,9 @@ class CallerRates:
     """
     A token bucket for each caller: `burst` requests at once, `per_second` in the long run.
 
-    Of a bucket only the moment at which it is full again is kept, and of a full one nothing. What a request that was
-    let in asks for besides is owed: the next one waits until it is paid, so that a long list is never let in halfway.
+    Of a bucket only the moment at which it is full again is kept, also when that is over, until CALLERS_MAX others have
+    asked since. What a request that was let in asks for besides is owed: the next one waits until it is paid, so that a
+    long list is never let in halfway.
     """
 
     def __init__(self, *, per_second: int, burst: int, callers_max: int = CALLERS_MAX) -> None:
