@@ -12,6 +12,7 @@ from contextlib import suppress
 from math import ceil
 from typing import Any, Final
 
+from tai_autonomics.application.newcomers import POLICY as NEW_LEDGERS
 from tai_autonomics.application.ports import Answered, Span, SpanContext, Tracer, Verifier
 from tai_autonomics.errors import Draining, OutcomeUnknown, Overloaded, StoreUnavailable, TaiError
 from tai_autonomics.ingress.authentication import brings_webhook, receive_webhook, require_role, roles_of, token_of
@@ -66,6 +67,7 @@ class Entrance:
         self._policies = {
             "caller": f"q={limits.caller_burst};w={ceil(limits.caller_burst / limits.caller_rate_per_second)}",
             "tenant": f"q={limits.tenant_rate_per_second};w=1",
+            NEW_LEDGERS: f"q={limits.new_ledgers_per_minute_max};w=60",
             "instance": f'q={limits.requests_at_once_max};qu="concurrent-requests"',
         }
         self._deadlines = Deadlines(limits.request_seconds)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 from tests.unit.ingress.front import NOW, TOKENS, VERIFY, House, Response, TokenTable, envelope
 
+from tai_autonomics.application.newcomers import Newcomers
 from tai_autonomics.application.ports import Caller
 from tai_autonomics.errors import Overloaded
 from tai_autonomics.identity.webhooks import Sender
@@ -268,3 +269,17 @@ def test_a_push_costs_its_caller_as_many_as_it_has_items(list_of: list[dict[str,
     for _ in range(9 // len(list_of)):
         assert house.post("/pubsub", envelope(list_of)).status == 200
     assert statuses(house, 2) == [200, 429]
+
+
+def test_a_caller_that_begins_too_many_ledgers_is_told_of_that_bound() -> None:
+    house, newcomers = House(new_ledgers_per_minute_max=1), Newcomers(1)
+    newcomers.admit("admin", 12.0)
+    with pytest.raises(Overloaded) as refused_by_the_corridor:
+        newcomers.admit("admin", 12.0)
+    house.corridor.raise_with["acme"] = refused_by_the_corridor.value
+    over = house.post("/marketplace", VERIFY)
+    assert (over.status, over.reason, over.headers["retry-after"]) == (429, "rate_limited", "48")
+    assert over.headers["ratelimit-policy"] == '"new_ledgers";q=1;w=60'
+    assert over.headers["ratelimit"] == '"new_ledgers";r=0;t=48'
+    assert over.json["violated-policies"] == ["new_ledgers"]
+    assert over.json["detail"] == "one caller may begin 1 ledgers a minute on this instance"
