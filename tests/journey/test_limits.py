@@ -156,6 +156,19 @@ def test_one_tenants_rate_is_its_own(tmp_path: Path) -> None:
         assert len(exported(tmp_path)) == 1
 
 
+def test_a_caller_begins_no_more_ledgers_a_minute_than_the_setting_says(tmp_path: Path) -> None:
+    environ = {"TAI_NEW_LEDGERS_PER_MINUTE_MAX": "1"}
+    with Service(tmp_path, environ=environ) as service, service.client() as client:
+        commands = [{"tenant_id": tenant, "entitlement_id": "e"} for tenant in ("a", "b", "c")]
+        answers = [client.post("/marketplace", json=command) for command in commands]
+    # Three calls take less than a minute, so that at most one of them is the first of another.
+    refused = [answer for answer in answers if answer.json().get("reason") == "rate_limited"]
+    assert len(refused) in (1, 2)
+    for answer in refused:
+        assert answer.headers["ratelimit-policy"] == '"new_ledgers";q=1;w=60'
+        assert answer.json()["violated-policies"] == ["new_ledgers"]
+
+
 # ---- a caller that does not wait
 
 

@@ -1,6 +1,11 @@
 """How many ledgers each caller began in the current minute: bounds what one caller can make grow."""
 
+from typing import Final
+
 from tai_autonomics.errors import Overloaded
+
+POLICY: Final = "new_ledgers"
+"""How a response names this bound."""
 
 
 class Newcomers:
@@ -19,5 +24,6 @@ class Newcomers:
         begun = self._begun.get(caller, 0)
         if begun >= self._per_minute_max:
             wait = 60 - int(monotonic_seconds % 60)
-            raise Overloaded("rate_limited", "too many new tenants in this minute", retry_after_seconds=wait)
+            detail = f"one caller may begin {self._per_minute_max} ledgers a minute on this instance"
+            raise Overloaded("rate_limited", detail, retry_after_seconds=wait, policy=POLICY)
         self._begun[caller] = begun + 1

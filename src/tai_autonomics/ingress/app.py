@@ -12,6 +12,7 @@ from contextlib import suppress
 from math import ceil
 from typing import Any, Final
 
+from tai_autonomics.application.newcomers import POLICY as NEW_LEDGERS
 from tai_autonomics.application.ports import Answered, Span, SpanContext, Tracer, Verifier
 from tai_autonomics.errors import Draining, OutcomeUnknown, Overloaded, StoreUnavailable, TaiError
 from tai_autonomics.ingress.authentication import brings_webhook, receive_webhook, require_role, roles_of, token_of
@@ -66,12 +67,14 @@ class Entrance:
         self._policies = {
             "caller": f"q={limits.caller_burst};w={ceil(limits.caller_burst / limits.caller_rate_per_second)}",
             "tenant": f"q={limits.tenant_rate_per_second};w=1",
+            NEW_LEDGERS: f"q={limits.new_ledgers_per_minute_max};w=60",
             "instance": f'q={limits.requests_at_once_max};qu="concurrent-requests"',
         }
         self._deadlines = Deadlines(limits.request_seconds)
         self._rates = Rates(
             TenantRates(limits.tenant_rate_per_second),
             CallerRates(per_second=limits.caller_rate_per_second, burst=limits.caller_burst),
+            door.clock,
         )
         self._at_once = 0
         self._ids_from = door.entropy.bytes(6).hex()
@@ -152,7 +155,8 @@ class Entrance:
             else:
                 exchange.caller = caller = await verifier.verify(token_of(exchange))
             if caller.rated:
-                self._rates.callers.admit(caller.subject, exchange.started)
+                # Now, not when it began: a body or keys that came slowly have let the caller's bucket fill meanwhile.
+                self._rates.callers.admit(caller.subject, door.clock.monotonic())
             require_role(caller, roles)
             if door.tracer is not None and not route.never_waits:
                 self._begin_span(door.tracer, exchange, route, context)

@@ -35,7 +35,8 @@ def admit(exchange: Exchange, tenant: str) -> None:
     # First, so that the log says whose data was asked for by who may not have it, too.
     exchange.tenant = tenant
     require_tenant(caller_of(exchange), tenant)
-    exchange.rates.tenants.admit(tenant, 1, exchange.started)
+    rates = exchange.rates
+    exchange.first_in = rates.tenants.admit(tenant, 1, rates.clock.monotonic())
 
 
 def tenant_of(exchange: Exchange) -> TenantId:
@@ -52,12 +53,17 @@ def ledger_of(exchange: Exchange) -> TenantId:
     return name
 
 
-def count_more(exchange: Exchange, tenant: str, count: int) -> None:
-    """So many items more are asked for a tenant, and the caller owes them. Raises Overloaded(rate_limited)."""
+def count_more(exchange: Exchange, tenant: str, count: int, *, paid: int = 0) -> None:
+    """
+    So many items more are asked for a tenant, and the caller owes them. Raises Overloaded(rate_limited).
+
+    `paid`: so many of them are what the caller's bucket has already given for the request.
+    """
     rates, caller = exchange.rates, caller_of(exchange)
-    rates.tenants.admit(tenant, count, exchange.started)
+    now = rates.clock.monotonic()
+    rates.tenants.admit(tenant, count, now, first_in=exchange.first_in)
     if caller.rated:
-        rates.callers.owe(caller.subject, count, exchange.started)
+        rates.callers.owe(caller.subject, count - paid, now)
 
 
 def own_command_id(exchange: Exchange, door: FrontDoor, key: str | None) -> str:
@@ -115,11 +121,17 @@ async def decide_all(
 async def submit_all(
     door: FrontDoor, submissions: Sequence[Submission], *, timeout_seconds: float
 ) -> list[Answer | BaseException]:
-    """As `decide_all`, for whom no request waits."""
+    """
+    As `decide_all`, for whoever has so much time: a request, or the quarantine, which no request waits for.
+
+    Submitting a long list takes some of it; the last one still has MARGIN_SECONDS.
+    """
     waiting: list[Task[Answer]] = []
+    until = door.clock.monotonic() + timeout_seconds
     try:
         async for submission in in_turns(submissions):
-            submitted = create_task(door.corridor.submit(submission, timeout_seconds=timeout_seconds))
+            seconds = max(until - door.clock.monotonic(), MARGIN_SECONDS)
+            submitted = create_task(door.corridor.submit(submission, timeout_seconds=seconds))
             waiting.append(submitted)  # one by one, so that a cancellation reaches each of them
         return await gather(*waiting, return_exceptions=True)
     except CancelledError:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from tai_autonomics.application.ports import Caller, ReceivedWebhook, Span
 from tai_autonomics.errors import Malformed, TaiError
-from tai_autonomics.ingress.rates import Rates
+from tai_autonomics.ingress.rates import NEVER, Rates
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Pairs = tuple[tuple[bytes, bytes], ...]
@@ -69,6 +69,7 @@ class Exchange:
         "caller",
         "command_id",
         "deadline",
+        "first_in",
         "headers",
         "id",
         "method",
@@ -102,6 +103,8 @@ class Exchange:
         client = scope.get("client")
         self.remote: str = client[0] if client else ""
         self.rates = rates
+        self.first_in = NEVER
+        """The second in which it was the first of the tenant that its path names."""
         self.started = started
         self.deadline = deadline
         """Monotonic seconds at which the request is over."""

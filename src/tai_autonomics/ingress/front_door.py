@@ -48,6 +48,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     """The same of one caller, in the long run."""
     caller_burst: int = 50_000
     """What a caller that was quiet may ask at once."""
+    new_ledgers_per_minute_max: int = 10_000
+    """What one caller may begin; the corridor counts them, and a 429 says this."""
     reply_bytes_max: int = 8 * 1024 * 1024
     """A page of receipts ends early at this size."""
 

@@ -54,13 +54,16 @@ PushId = Annotated[str, Meta(extra_json_schema={"pattern": "^[!-~]{1,512}$"})]
 
 
 class PushMessage(Struct, frozen=True):
-    """What Pub/Sub pushes (its REST reference, PubsubMessage); members of no use here are let through."""
+    """
+    What Pub/Sub pushes (its REST reference, PubsubMessage); members of no use here are let through, and so is a
+    publishTime that is none, as it is of use for a metric alone.
+    """
 
     data: Raw | UnsetType = UNSET
     messageId: PushId | UnsetType = UNSET  # noqa: N815
     message_id: PushId | UnsetType = UNSET
-    publishTime: str | UnsetType = UNSET  # noqa: N815
-    publish_time: str | UnsetType = UNSET
+    publishTime: Raw | UnsetType = UNSET  # noqa: N815
+    publish_time: Raw | UnsetType = UNSET
 
 
 class PushEnvelope(Struct, frozen=True):
@@ -174,10 +177,12 @@ async def _deliver(exchange: Exchange, door: FrontDoor, pushed: Pushed) -> PushR
     except (Malformed, TurnedAway) as error:
         return await _quarantined(exchange, door, pushed, error.reason, curable=False)
     exchange.submitted = True
+    # The request itself has been counted as one, which is its first item.
+    paid = iter((1,))
     outcomes = await decide_items(
         door,
         understood,
-        admit=lambda tenant, count: count_more(exchange, tenant, count),
+        admit=lambda tenant, count: count_more(exchange, tenant, count, paid=next(paid, 0)),
         timeout_seconds=seconds_left(exchange, door),
     )
     cause = undecided(understood, outcomes)
@@ -226,7 +231,7 @@ def pushed_of(raw: bytes) -> Pushed:
     message_id = _id_of(_either(envelope.message.messageId, envelope.message.message_id), "/message/messageId")
     subscription = _id_of(envelope.subscription, "/subscription")
     attempt = None if envelope.deliveryAttempt is UNSET else envelope.deliveryAttempt
-    published = _published(_given(envelope.message.publishTime, envelope.message.publish_time))
+    published = _published(envelope.message.publishTime, envelope.message.publish_time)
     pushed = Pushed(subscription, message_id, attempt, data, published)
     try:
         # Whether its longest command id can be written is settled here, before anything is decided.
@@ -236,17 +241,14 @@ def pushed_of(raw: bytes) -> Pushed:
     return pushed
 
 
-def _given(camel: str | UnsetType, snake: str | UnsetType) -> str:
-    """One of both names' values, or ""."""
-    text = camel if camel is not UNSET else snake
-    return "" if text is UNSET else text
-
-
-def _published(text: str) -> datetime | None:
-    """RFC 3339 (PubsubMessage.publishTime); what is no such time delays no message."""
+def _published(camel: Raw | UnsetType, snake: Raw | UnsetType) -> datetime | None:
+    """RFC 3339 in a string (PubsubMessage.publishTime), under either name; what is no such time delays no message."""
+    said = camel if camel is not UNSET else snake
+    if said is UNSET:
+        return None
     try:
-        published = datetime.fromisoformat(text)
-    except ValueError:
+        published = datetime.fromisoformat(_strings.decode(said))
+    except (msgspec.DecodeError, ValueError):
         return None
     return None if published.utcoffset() is None else published
 

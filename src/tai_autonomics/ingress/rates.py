@@ -11,10 +11,15 @@ from typing import Final
 
 from msgspec import Struct
 
+from tai_autonomics.application.ports import Clock
 from tai_autonomics.errors import Overloaded
 
 CALLERS_MAX: Final = 10_000
 """Buckets in memory. Over it the caller that asked least recently begins with a full one."""
+
+
+NEVER: Final = -1
+"""No second."""
 
 
 class TenantRates:
@@ -25,24 +30,32 @@ class TenantRates:
         self._second = 0
         self._asked: dict[str, int] = {}
 
-    def admit(self, tenant: str, count: int, monotonic_seconds: float) -> None:
-        """Count `count` commands or questions. Raises Overloaded(rate_limited)."""
+    def admit(self, tenant: str, count: int, monotonic_seconds: float, *, first_in: int = NEVER) -> int:
+        """
+        Count `count` commands or questions. Raises Overloaded(rate_limited).
+
+        Only a newer second begins anew: what is asked as of an older one counts in the present one. Returns the second
+        whose first request of this tenant it is, for a request that asks for more once its list is read: `first_in`.
+        """
         second = int(monotonic_seconds)
-        if second != self._second:
+        if second > self._second:
             self._second, self._asked = second, {}
-        asked = self._asked.get(tenant, 0) + count
-        # The first of a second is always let in, or a call of many items would never be.
-        if asked > self._per_second_max and asked > count:
+        before = self._asked.get(tenant, 0)
+        asked = before + count
+        # The first of a second is let in whole, or a list that is longer than the rate would never be.
+        if asked > self._per_second_max and before and first_in != self._second:
             raise Overloaded("rate_limited", f"one tenant may ask {self._per_second_max} a second of this instance")
         self._asked[tenant] = asked
+        return first_in if before else self._second
 
 
 class CallerRates:
     """
     A token bucket for each caller: `burst` requests at once, `per_second` in the long run.
 
-    Of a bucket only the moment at which it is full again is kept, and of a full one nothing. What a request that was
-    let in asks for besides is owed: the next one waits until it is paid, so that a long list is never let in halfway.
+    Of a bucket only the moment at which it is full again is kept, also when that is over, until CALLERS_MAX others have
+    asked since. What a request that was let in asks for besides is owed: the next one waits until it is paid, so that a
+    long list is never let in halfway.
     """
 
     def __init__(self, *, per_second: int, burst: int, callers_max: int = CALLERS_MAX) -> None:
@@ -74,7 +87,8 @@ class CallerRates:
 
 
 class Rates(Struct, frozen=True):
-    """Both, as an exchange finds them."""
+    """Both, as an exchange finds them, and the clock that says which moment each question is asked at."""
 
     tenants: TenantRates
     callers: CallerRates
+    clock: Clock

@@ -258,6 +258,7 @@ def limits(settings: Settings) -> Limits:
         tenant_rate_per_second=settings.tenant_rate_per_second,
         caller_rate_per_second=settings.caller_rate_per_second,
         caller_burst=settings.caller_burst,
+        new_ledgers_per_minute_max=settings.new_ledgers_per_minute_max,
     )
 
 

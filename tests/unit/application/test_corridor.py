@@ -552,7 +552,8 @@ async def test_a_caller_begins_a_bounded_number_of_ledgers_a_minute(store: Fault
             await one.submit(verify(), tenant=tenant)
         with pytest.raises(Overloaded) as refused:
             await one.submit(verify(), tenant="c")
-        assert refused.value.reason == "rate_limited"
+        assert (refused.value.reason, refused.value.policy) == ("rate_limited", "new_ledgers")
+        assert refused.value.detail == "one caller may begin 2 ledgers a minute on this instance"
         assert 1 <= refused.value.retry_after_seconds <= 60
         await one.submit(verify(), tenant="d", by="someone else")
         await one.submit(verify(), tenant="a")

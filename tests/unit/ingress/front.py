@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -406,8 +406,12 @@ class House:
         chunks: tuple[bytes, ...] | None = None,
         silent: bool = False,
         hang_up: bool = False,
+        meanwhile: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> Response:
-        """`silent` stops sending in the middle of the body; `hang_up` is gone by then."""
+        """
+        `silent` stops sending in the middle of the body; `hang_up` is gone by then. `meanwhile` happens before the
+        body's last piece arrives.
+        """
         raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         path, _, query = path.partition("?")
         sent = [*(chunks or (raw,))]
@@ -420,6 +424,8 @@ class House:
         found = [*((name, value) for name, value in found if name not in named), *named.items(), *pairs]
 
         async def receive() -> dict[str, Any]:
+            if len(sent) == 1 and meanwhile is not None:
+                await asyncio.create_task(meanwhile())
             if sent:
                 chunk = sent.pop(0)
                 return {"type": "http.request", "body": chunk, "more_body": bool(sent) or silent or hang_up}

@@ -371,10 +371,15 @@ def test_a_caller_that_hangs_up_wants_its_message_again() -> None:
         ({"publishTime": "2026-11-24T12:00:09Z"}, 0.0),
         ({"publishTime": "2026-11-24T12:00:00"}, None),
         ({"publishTime": "soon"}, None),
+        ({"publishTime": 1764244798.5}, None),
+        ({"publishTime": None}, None),
+        ({"publishTime": {"seconds": 1764244798}}, None),
+        ({"publish_time": ["2026-11-24T11:59:58Z"]}, None),
+        ({"publishTime": "\u0000"}, None),
         ({}, None),
     ],
 )
-def test_a_publish_time_that_is_none_delays_no_message(said: dict[str, str], age: float | None) -> None:
+def test_a_publish_time_that_is_none_delays_no_message(said: dict[str, Any], age: float | None) -> None:
     house, pushed = House(), envelope(GRANT)
     del pushed["message"]["publishTime"]
     pushed["message"] |= said

@@ -4,15 +4,17 @@ import base64
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 from tests.unit.ingress.front import NOW, TOKENS, VERIFY, House, Response, TokenTable, envelope
 
+from tai_autonomics.application.newcomers import Newcomers
 from tai_autonomics.application.ports import Caller
 from tai_autonomics.errors import Overloaded
 from tai_autonomics.identity.webhooks import Sender
-from tai_autonomics.ingress.rates import CallerRates
+from tai_autonomics.ingress.rates import CallerRates, TenantRates
 
 CHECK = "/v1/tenants/acme/check"
 POLICY = '"caller";q=3;w=2'
@@ -35,9 +37,12 @@ def refused(response: Response, seconds: int) -> None:
     assert response.json["detail"] == "one caller may ask 2 a second of this instance, and 3 at once"
 
 
-def is_let_in(rates: CallerRates, caller: str, at: float) -> bool:
+def is_let_in(rates: CallerRates | TenantRates, name: str, at: float) -> bool:
     try:
-        rates.admit(caller, at)
+        if isinstance(rates, CallerRates):
+            rates.admit(name, at)
+        else:
+            rates.admit(name, 1, at)
     except Overloaded:
         return False
     return True
@@ -121,6 +126,69 @@ def test_the_buckets_are_bounded_and_a_caller_that_goes_on_asking_keeps_its_own(
     assert len(rates._full_at) == 2
 
 
+# ---- the tenant's second
+
+
+def test_a_tenants_count_begins_anew_in_a_newer_second_and_never_in_an_older_one() -> None:
+    rates = TenantRates(2)
+    assert [is_let_in(rates, "acme", at) for at in (5.0, 5.9, 5.99)] == [True, True, False]
+    assert [is_let_in(rates, "acme", at) for at in (4.9, 5.99)] == [False, False]
+    assert [is_let_in(rates, "acme", at) for at in (6.0, 5.9, 6.1)] == [True, True, False]
+
+
+def test_a_late_list_takes_no_other_tenants_count_back() -> None:
+    house = House(tenant_rate_per_second=3)
+
+    async def others_ask_a_second_later() -> None:
+        house.clock.seconds += 1
+        assert [(await house.acall("POST", CHECK, {})).status for _ in range(4)] == [200, 200, 200, 429]
+
+    late = house.post(CHECK, {"checks": [{}] * 2}, meanwhile=others_ask_a_second_later)
+    assert (late.status, late.json["violated-policies"]) == (429, ["tenant"])
+    assert statuses(house, 1) == [429]
+
+
+def test_what_comes_a_second_after_its_request_began_counts_in_the_second_in_which_it_is_there() -> None:
+    house = House(tenant_rate_per_second=3, webhooks={"billing": Sender((b"b" * 24,), None)})
+
+    async def a_second_passes() -> None:
+        house.clock.seconds += 1
+
+    assert house.post(CHECK, {"checks": [{}] * 3}, meanwhile=a_second_passes).status == 200
+    assert statuses(house, 2) == [200, 429]
+    assert webhook(house, 1, meanwhile=a_second_passes).status == 200
+    assert statuses(house, 3) == [200, 200, 429]
+
+
+USED = {"operation": "consume", "quota": "api_calls", "amount": 1}
+LISTS = {
+    "check": {"checks": [{}] * 4},
+    "usage": {"items": [{**USED, "request_id": f"r{each}"} for each in range(4)]},
+    "signals": {"signals": [{"metric": "cpu_utilization", "value": 1}] * 4},
+}
+
+
+@pytest.mark.parametrize("room", LISTS)
+def test_a_list_longer_than_the_tenants_rate_is_let_in_as_the_first_of_its_second_and_only_then(room: str) -> None:
+    house, path = House(tenant_rate_per_second=2), f"/v1/tenants/acme/{room}"
+    assert [house.post(path, LISTS[room]).status for _ in range(2)] == [200, 429]
+    assert statuses(house, 1) == [429]
+    house.clock.seconds += 1
+    assert statuses(house, 1) == [200]
+    assert house.post(path, LISTS[room]).status == 429
+    house.clock.seconds += 1
+    assert house.post(path, LISTS[room]).status == 200
+
+
+def test_a_list_that_was_first_is_let_in_though_others_ask_before_it_is_read() -> None:
+    house = House(tenant_rate_per_second=2)
+
+    async def another_list_is_sent() -> None:
+        assert (await house.acall("POST", CHECK, {"checks": [{}] * 4})).status == 429
+
+    assert house.post(CHECK, {"checks": [{}] * 4}, meanwhile=another_list_is_sent).status == 200
+
+
 # ---- who is counted, and what
 
 
@@ -151,15 +219,30 @@ def test_a_command_over_the_rate_is_not_decided_and_its_key_is_still_free() -> N
     assert (answer.status, "idempotent-replayed" in answer.headers) == (200, False)
 
 
+def webhook(house: House, number: int, **given: Any) -> Response:
+    body = json.dumps(VERIFY).encode()
+    sign = Webhook(base64.b64encode(b"b" * 24).decode()).sign(f"msg_{number}", NOW, body.decode())
+    signed = {"webhook-id": f"msg_{number}", "webhook-timestamp": str(int(NOW.timestamp()))}
+    headers = {**signed, "webhook-signature": sign}
+    return house.post("/marketplace", body, token=None, headers=headers, **given)
+
+
 def test_a_source_of_webhooks_has_a_rate_of_its_own() -> None:
     house = house_of(webhooks={"billing": Sender((b"b" * 24,), None)})
-    body, answers = json.dumps(VERIFY).encode(), []
-    for number in range(4):
-        sign = Webhook(base64.b64encode(b"b" * 24).decode()).sign(f"msg_{number}", NOW, body.decode())
-        signed = {"webhook-id": f"msg_{number}", "webhook-timestamp": str(int(NOW.timestamp()))}
-        answers.append(house.post("/marketplace", body, token=None, headers={**signed, "webhook-signature": sign}))
+    answers = [webhook(house, number) for number in range(4)]
     assert [answer.status for answer in answers] == [200, 200, 200, 429]
     refused(answers[-1], 1)
+
+
+def test_a_webhook_is_judged_when_its_body_is_there_and_not_when_it_began() -> None:
+    house = house_of(webhooks={"billing": Sender((b"b" * 24,), None)})
+
+    async def half_a_second_passes() -> None:
+        house.clock.seconds += 0.5
+
+    assert [webhook(house, number).status for number in range(3)] == [200] * 3
+    assert webhook(house, 3, meanwhile=half_a_second_passes).status == 200
+    assert webhook(house, 4).status == 429
 
 
 class PushTokens(TokenTable):
@@ -174,5 +257,29 @@ def test_a_push_subscription_is_not_held_to_a_rate_and_whoever_else_pushes_is() 
     pushed = [house.post("/pubsub", envelope([VERIFY] * 2), token="google").status for _ in range(9)]
     assert pushed == [200] * 9
     # A token of the same subject has lost nothing by it.
-    pushed = [house.post("/pubsub", envelope([VERIFY] * 2), token="admin").status for _ in range(3)]
-    assert pushed == [200, 429, 429]
+    pushed = [house.post("/pubsub", envelope([VERIFY] * 3), token="admin").status for _ in range(2)]
+    assert pushed == [200, 429]
+
+
+@pytest.mark.parametrize(
+    "list_of", [[VERIFY] * 3, [{"tenant_id": "acme", "metric": "cpu_utilization", "value": 1}] * 3, [VERIFY]]
+)
+def test_a_push_costs_its_caller_as_many_as_it_has_items(list_of: list[dict[str, Any]]) -> None:
+    house = house_of(caller_burst=10)
+    for _ in range(9 // len(list_of)):
+        assert house.post("/pubsub", envelope(list_of)).status == 200
+    assert statuses(house, 2) == [200, 429]
+
+
+def test_a_caller_that_begins_too_many_ledgers_is_told_of_that_bound() -> None:
+    house, newcomers = House(new_ledgers_per_minute_max=1), Newcomers(1)
+    newcomers.admit("admin", 12.0)
+    with pytest.raises(Overloaded) as refused_by_the_corridor:
+        newcomers.admit("admin", 12.0)
+    house.corridor.raise_with["acme"] = refused_by_the_corridor.value
+    over = house.post("/marketplace", VERIFY)
+    assert (over.status, over.reason, over.headers["retry-after"]) == (429, "rate_limited", "48")
+    assert over.headers["ratelimit-policy"] == '"new_ledgers";q=1;w=60'
+    assert over.headers["ratelimit"] == '"new_ledgers";r=0;t=48'
+    assert over.json["violated-policies"] == ["new_ledgers"]
+    assert over.json["detail"] == "one caller may begin 1 ledgers a minute on this instance"

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from tests.unit.ingress.front import GRANT, House, Response, envelope
 
+from tai_autonomics.application.corridor import Answer, Submission
+from tai_autonomics.ingress.decisions import MARGIN_SECONDS
 from tai_autonomics.ingress.turns import ITEMS_AT_ONCE, in_turns
 
 pytestmark = pytest.mark.anyio
@@ -52,6 +54,30 @@ async def test_health_is_answered_while_a_long_message_is_read_and_decided_and_a
     assert len(message.result().json["items"]) == ITEMS
     # It is walked through when it is read, put together, submitted and answered.
     assert answered >= 4 * (PASSES - 1)
+
+
+@pytest.mark.parametrize("seconds_each", [0.005, 0.02], ids=["in time", "too long"])
+async def test_the_time_that_a_long_list_takes_to_be_submitted_is_no_longer_there_for_its_last_items(
+    seconds_each: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house, timeouts, ends = House(), list[float](), list[float]()
+    until = house.clock.seconds + house.door.limits.request_seconds - MARGIN_SECONDS
+    submit = house.corridor.submit
+
+    async def slowly(submission: Submission, *, timeout_seconds: float) -> Answer:
+        timeouts.append(timeout_seconds)
+        ends.append(house.clock.seconds + timeout_seconds)
+        house.clock.seconds += seconds_each
+        return await submit(submission, timeout_seconds=timeout_seconds)
+
+    monkeypatch.setattr(house.corridor, "submit", slowly)
+    items = [{"operation": "consume", "quota": "q", "amount": 1, "request_id": f"r{each}"} for each in range(ITEMS)]
+    assert (await house.acall("POST", "/v1/tenants/acme/usage", {"items": items})).status == 200
+    in_time = [end for end, timeout in zip(ends, timeouts, strict=True) if timeout > MARGIN_SECONDS]
+    # Those that are submitted between two turns are given the time that is left at the first of them.
+    assert max(in_time) < until + ITEMS_AT_ONCE * seconds_each
+    assert min(timeouts) >= MARGIN_SECONDS
+    assert (len(in_time) == ITEMS) == (seconds_each == 0.005)
 
 
 async def test_when_its_sender_is_gone_everything_submitted_so_far_is_withdrawn() -> None:
