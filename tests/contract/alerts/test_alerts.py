@@ -1,7 +1,5 @@
 """Each alert fires on its fault and only then, as Prometheus itself decides it, in both forms of the rules."""
 
-import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,26 +11,16 @@ from observability.alerts import ALERTS, GROUPS, Alert
 from observability.panels import ROWS
 from observability.promql import for_google
 from observability.records import RECORDS
+from tests.contract.alerts.judging import RULES, found_promtool, judged, unit_test
 from tests.contract.alerts.scenes import SCENES, Scene
 from tests.contract.alerts.series import BEGINS, HEALTHY, MINUTES, SUBSCRIPTION
-from tests.engines.absence import absent
 
-ROOT = Path(__file__).parents[3]
-RULES = sorted((ROOT / "observability" / "prometheus").glob("*.yaml"))
 FORMS = ("prometheus", "google")
 
 
 @pytest.fixture(scope="session")
 def promtool() -> str:
-    found = shutil.which("promtool")
-    if found is None:
-        absent("promtool", "apt-get install -y --no-install-recommends prometheus")
-    return found
-
-
-def judged(promtool: str, *arguments: str | Path) -> str:
-    done = subprocess.run([promtool, *arguments], capture_output=True, text=True, timeout=100, check=False)
-    return "" if done.returncode == 0 else done.stdout + done.stderr
+    return found_promtool()
 
 
 def alerts_of(form: str) -> list[Alert]:
@@ -77,18 +65,6 @@ def question(alert: Alert, form: str, minute: int, fires: tuple[tuple[str, Mappi
     }
 
 
-def unit_test(files: list[Path], changed: Mapping[str, str | None], asked: list[dict[str, Any]]) -> str:
-    series = {**HEALTHY, **changed}
-    test = {
-        "interval": "1m",
-        "input_series": [{"series": name, "values": values} for name, values in series.items() if values is not None],
-        "alert_rule_test": asked,
-    }
-    return yaml.safe_dump(
-        {"rule_files": [str(file) for file in files], "evaluation_interval": "1m", "tests": [test]}, width=10_000
-    )
-
-
 def test_the_rule_files_are_sound(promtool: str) -> None:
     assert len(RULES) == 2
     assert judged(promtool, "check", "rules", *RULES) == ""
@@ -113,7 +89,7 @@ def test_every_alert_has_its_fault() -> None:
 def test_no_alert_fires_while_all_is_well(promtool: str, form: str, tmp_path: Path) -> None:
     asked = [question(alert, form, minute, ()) for alert in alerts_of(form) for minute in range(0, MINUTES, 5)]
     file = tmp_path / "well.yaml"
-    file.write_text(unit_test(rule_files(form, tmp_path), {}, asked))
+    file.write_text(unit_test(rule_files(form, tmp_path), HEALTHY, alert_rule_test=asked))
     assert judged(promtool, "test", "rules", file) == ""
 
 
@@ -127,5 +103,5 @@ def test_a_fault_fires_its_alerts_and_no_other(promtool: str, scene: Scene, form
         for minute in (BEGINS, scene.at)
     ]
     file = tmp_path / "fault.yaml"
-    file.write_text(unit_test(rule_files(form, tmp_path), scene.changed, asked))
+    file.write_text(unit_test(rule_files(form, tmp_path), {**HEALTHY, **scene.changed}, alert_rule_test=asked))
     assert judged(promtool, "test", "rules", file) == ""
