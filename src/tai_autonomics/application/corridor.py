@@ -50,7 +50,7 @@ from tai_autonomics.ledger.records import Append, Appended, Busy, Conflict, Due,
 
 __all__ = ["Answer", "Corridor", "CorridorBounds", "Durable", "Submission"]
 
-SLICE_SECONDS: Final = 0.0005
+SLICE_SECONDS: Final = 0.002
 """Deciding yields the event loop after this long."""
 SWEEP_SECONDS: Final = 0.1
 """How often deadlines are looked at."""
