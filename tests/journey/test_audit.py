@@ -290,11 +290,11 @@ def test_a_bundle_is_there_whole_or_not_at_all(made: Bundled, tmp_path: Path) ->
     assert (nothing.returncode, "is not before --until" in nothing.stderr) == (2, True)
     assert sorted(each.name for each in tmp_path.iterdir()) == ["full"]
     (tmp_path / "cut.part").mkdir()
-    left_over = made.audit("export", "acme", "--since", "1d", "-o", tmp_path / "cut")
+    left_over = made.export(tmp_path / "cut", "--since", "1d")
     assert (left_over.returncode, "cut.part" in left_over.stderr) == (2, True)
     assert "an export that was cut short left it, or one is under way: remove it" in left_over.stderr
     (tmp_path / "cut.part").rmdir()
-    assert made.audit("export", "acme", "--since", "1d", "-o", tmp_path / "cut").returncode == 0
+    assert made.export(tmp_path / "cut", "--since", "1d").returncode == 0
 
 
 def test_a_signature_of_a_bundle_is_no_token(made: Bundled) -> None:

@@ -22,7 +22,7 @@ from tai_autonomics.domain.tenant import Bounds
 from tai_autonomics.errors import InvalidSetting, StoreUnavailable
 from tai_autonomics.settings import FIRESTORE, IN_MEMORY, POSTGRESQL, Settings, firestore_place
 from tai_autonomics.stores.sqlite import SQLiteStore
-from tai_autonomics.telemetry.logs import Logs
+from tai_autonomics.telemetry.logs import LEVELS, Logs
 from tai_autonomics.telemetry.metrics import Metrics
 from tai_autonomics.telemetry.observer import Telemetry
 from tai_autonomics.wiring.machine import SystemClock, SystemEntropy
@@ -98,7 +98,9 @@ async def house(
 ) -> AsyncIterator[House]:
     """Everything that decides, on an open store; closed in order at the end. Plans that do not fit are not kept."""
     clock, entropy = SystemClock(), SystemEntropy()
-    telling = observer or telemetry(settings, sys.stderr.buffer)
+    # A command shows what it did itself: its log is for what goes wrong.
+    level = max(settings.log_level, "warning", key=LEVELS.__getitem__)
+    telling = observer or telemetry(settings, sys.stderr.buffer, level=level)
     store = await open_store(settings)
     try:
         sealing_clock = SealingClock(clock, skew_seconds_max=settings.clock_skew_seconds_max)
@@ -157,15 +159,15 @@ def corridor_bounds(settings: Settings) -> CorridorBounds:
     )
 
 
-def telemetry(settings: Settings, stream: BinaryIO) -> Telemetry:
-    """Logs to `stream` and the metrics of this process."""
+def telemetry(settings: Settings, stream: BinaryIO, *, level: str | None = None) -> Telemetry:
+    """Logs to `stream` from `level` on, LOG_LEVEL where none is given, and the metrics of this process."""
     terminal = stream.isatty()
     console = settings.log_format == "console" or (settings.log_format == "auto" and terminal)
     clock = SystemClock()
     logs = Logs(
         stream,
         clock,
-        level=settings.log_level,
+        level=level or settings.log_level,
         form="console" if console else "json",
         colors=console and terminal,
         project_id=settings.gcp_project_id,
