@@ -65,6 +65,7 @@ class Proxy:
         self._open: dict[Direction, asyncio.Event] = {"up": asyncio.Event(), "down": asyncio.Event()}
         self._links: set[_Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._refuses = False
         self.heal()
 
     @property
@@ -90,6 +91,15 @@ class Proxy:
         for link in tuple(self._links):
             link.close(reset=True)
 
+    def refuse(self) -> None:
+        """Who is there is put out, and who comes is put out again, until `take`."""
+        self._refuses = True
+        self.cut_all()
+
+    def take(self) -> None:
+        """Whoever comes is taken in again."""
+        self._refuses = False
+
     def close(self) -> None:
         """Nobody is taken in any more, and who is there is put out."""
         self._server.close()
@@ -113,6 +123,9 @@ class Proxy:
         assert task is not None
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        if self._refuses:
+            writer.transport.abort()
+            return
         try:
             server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
         except OSError:

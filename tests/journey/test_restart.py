@@ -278,18 +278,23 @@ def full(folder: Path) -> Iterator[None]:
             filler.unlink()
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 4 MiB."""
-    folder = tmp_path / "small"
+@contextmanager
+def disk(folder: Path, *, mebibytes: int) -> Iterator[Path]:
+    """A file system of that size; without the right to mount one, the test is skipped."""
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m", "tmpfs", str(folder)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip('needs a small file system: run it with sudo env "PATH=$PATH" make test')
     try:
         yield folder
     finally:
         subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    with disk(tmp_path / "small", mebibytes=4) as folder:
+        yield folder
 
 
 ROOM_MAX = 1_000  # commits that a small disk's files can still take in the pages that they already have
