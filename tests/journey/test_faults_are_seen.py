@@ -7,6 +7,7 @@ A real service, the fault, and its scrapes before, during and after, of which pr
 import base64
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -36,6 +37,7 @@ SLOW_SECONDS: Final = 0.2
 """Each way; an append is several of them."""
 LATE: Final = timedelta(minutes=10)
 RUNBOOK: Final = Path(__file__).parents[2] / "docs" / "RUNBOOK.md"
+NAMED: Final = re.compile("`([^`]+)`")
 AVAILABILITY: Final = {"TaiAvailabilityBurnFast", "TaiAvailabilityBurnSlow", "TaiAvailabilityBurnBudget"}
 LATENCY: Final = {"TaiLatencyBurnFast", "TaiLatencyBurnSlow", "TaiLatencyBurnBudget"}
 ERRORS: Final = {"TaiHttpErrors", *AVAILABILITY}
@@ -380,3 +382,22 @@ def test_an_instance_of_two_that_is_killed_and_again(promtool: str, cluster: Clu
 
         fault = "an instance is killed, and again"
         is_seen(fault, promtool, tmp_path, one, other, each=each, injected=killed, meanwhile=again)
+
+
+# ---- what the runbook says
+
+
+def test_the_runbook_has_this_table() -> None:
+    text = RUNBOOK.read_text().partition("<!-- faults: begin -->\n")[2].partition("<!-- faults: end -->")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:]]
+    found = {name: Shown(*(frozenset(NAMED.findall(cell)) for cell in cells)) for name, *cells in rows}
+    assert found == TABLE, f"the table as it is:\n{written()}"
+
+
+def written() -> str:
+    """The table's rows, for the runbook."""
+    rows = ["| fault | metrics | log above info | alerts |", "|---|---|---|---|"]
+    for name, each in TABLE.items():
+        cells = [", ".join(f"`{one}`" for one in sorted(of)) for of in (each.metrics, each.log, each.alerts)]
+        rows.append(f"| {' | '.join([name, *cells])} |")
+    return "\n".join(rows)
