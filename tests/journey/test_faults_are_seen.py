@@ -199,17 +199,18 @@ def pushed(client: httpx.Client, message_id: str, payload: object, *, ago: timed
 
 
 @contextmanager
-def proxied(portal: BlockingPortal, cluster: Cluster, directory: Path) -> Iterator[tuple[Watched, Proxy]]:
+def proxied(portal: BlockingPortal, cluster: Cluster, directory: Path, **more: str) -> Iterator[tuple[Watched, Proxy]]:
     proxy = Proxy(cluster.port)
     with portal.wrap_async_context_manager(proxy):
-        environ = {"STORE_URL": cluster.url(cluster.database(), port=proxy.port), "TAI_REQUEST_SECONDS_MAX": "1"}
-        watched = Watched("a", directory / "data", **environ)
+        environ = {"STORE_URL": cluster.url(cluster.database(), port=proxy.port)}
+        watched = Watched("a", directory / "data", **environ, **more)
         with watched.service:
             yield watched, proxy
 
 
 def test_a_store_that_is_down(promtool: str, portal: BlockingPortal, cluster: Cluster, tmp_path: Path) -> None:
-    with proxied(portal, cluster, tmp_path) as (watched, proxy), consuming(watched) as each:
+    running = proxied(portal, cluster, tmp_path, TAI_REQUEST_SECONDS_MAX="1")
+    with running as (watched, proxy), consuming(watched) as each:
 
         @contextmanager
         def down() -> Iterator[None]:
