@@ -155,7 +155,6 @@ def is_seen(
             until(shows, what=f"{fault} shows", seconds=SHOWN_SECONDS_MAX)
         finally:
             metrics, log = found()
-            print(f"{fault}: {sorted(metrics)}, {sorted(log)}")
     over = well(watched, each)
     assert (metrics, log) == (expected.metrics, expected.log)
     assert firing(promtool, directory, [calm, during, over], [frozenset(), expected.alerts, frozenset()]) == ""
@@ -208,6 +207,7 @@ def proxied(portal: BlockingPortal, cluster: Cluster, directory: Path, **more: s
             yield watched, proxy
 
 
+@pytest.mark.full_alone
 def test_a_store_that_is_down(promtool: str, portal: BlockingPortal, cluster: Cluster, tmp_path: Path) -> None:
     running = proxied(portal, cluster, tmp_path, TAI_REQUEST_SECONDS_MAX="1")
     with running as (watched, proxy), consuming(watched) as each:
@@ -221,6 +221,7 @@ def test_a_store_that_is_down(promtool: str, portal: BlockingPortal, cluster: Cl
         is_seen("the store is down", promtool, tmp_path, watched, each=each, injected=down)
 
 
+@pytest.mark.full_alone
 def test_a_store_that_is_slow(promtool: str, portal: BlockingPortal, cluster: Cluster, tmp_path: Path) -> None:
     with proxied(portal, cluster, tmp_path) as (watched, proxy), consuming(watched) as each:
 
@@ -233,6 +234,7 @@ def test_a_store_that_is_slow(promtool: str, portal: BlockingPortal, cluster: Cl
         is_seen("the store is slow", promtool, tmp_path, watched, each=each, injected=slow)
 
 
+@pytest.mark.full_alone
 def test_a_disk_that_is_full(promtool: str, tmp_path: Path) -> None:
     with disk(tmp_path / "disk", mebibytes=48) as folder:
         watched = Watched("a", folder / "data", TAI_REQUEST_SECONDS_MAX="1")
@@ -270,6 +272,7 @@ def planned(directory: Path, url: str = "https://example.com") -> Iterator[Watch
         yield watched
 
 
+@pytest.mark.full_alone
 def test_a_webhooks_receiver_that_hangs(promtool: str, portal: BlockingPortal, tmp_path: Path) -> None:
     numbers = itertools.count()
     with (
@@ -293,6 +296,7 @@ def test_a_webhooks_receiver_that_hangs(promtool: str, portal: BlockingPortal, t
         is_seen("a webhook's receiver hangs", promtool, tmp_path, watched, each=alarm, injected=hanging)
 
 
+@pytest.mark.full_alone
 def test_pushes_that_come_late(promtool: str, tmp_path: Path) -> None:
     numbers = itertools.count()
     with planned(tmp_path) as watched, watched.service.client() as client:
@@ -311,6 +315,7 @@ def test_pushes_that_come_late(promtool: str, tmp_path: Path) -> None:
         is_seen("pushes come late", promtool, tmp_path, watched, each=push, injected=late)
 
 
+@pytest.mark.full_alone
 def test_a_quota_that_runs_out(promtool: str, tmp_path: Path) -> None:
     with planned(tmp_path) as watched, watched.service.client() as client:
         client.post("/marketplace", json=grant(plan="watched")).raise_for_status()
@@ -331,6 +336,7 @@ def test_a_quota_that_runs_out(promtool: str, tmp_path: Path) -> None:
 # ---- keys and processes
 
 
+@pytest.mark.full_alone
 def test_keys_of_a_provider_that_cannot_be_had(promtool: str, portal: BlockingPortal, tmp_path: Path) -> None:
     """A start without them is what their last day's end comes to."""
     provider = Receiver(status(200, jwks(old=OLD)), tls=serving(certificate(tmp_path, "localhost")))
@@ -361,6 +367,7 @@ def test_keys_of_a_provider_that_cannot_be_had(promtool: str, portal: BlockingPo
             is_seen("a provider's keys cannot be had", promtool, tmp_path, watched, each=look, injected=away)
 
 
+@pytest.mark.full_alone
 def test_an_instance_of_two_that_is_killed_and_again(promtool: str, cluster: Cluster, tmp_path: Path) -> None:
     url = cluster.url(cluster.database())
     one, other = (Watched(name, tmp_path / name, STORE_URL=url) for name in "ab")
