@@ -26,6 +26,7 @@ from benchmarks.quantiles import at
 
 PER_SECOND: Final = 50
 ANSWER_SECONDS_MAX: Final = 10.0
+STAMPS_SECONDS_MAX: Final = 1.0
 REPLY_BYTES_MAX: Final = 1 << 16
 SO_TIMESTAMPNS: Final = 35
 STAMP: Final = struct.Struct("qq")
@@ -62,6 +63,7 @@ class Client:
         self._address = (parts.hostname, parts.port or (443 if self._https else 80))
         self._request = f"GET /health HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode()
         self._socket: socket.socket | None = None
+        self._stamping: socket.socket | None = None
         self.stamped = "by us"
 
     def ask(self) -> tuple[int, int]:
@@ -82,16 +84,19 @@ class Client:
         return sent, arrived
 
     def close(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        for each in (self._socket, self._stamping):
+            if each is not None:
+                each.close()
+        self._socket = self._stamping = None
 
     def _connect(self) -> socket.socket:
         plain = socket.create_connection(self._address, timeout=ANSWER_SECONDS_MAX)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._https:
             return ssl.create_default_context().wrap_socket(plain, server_hostname=self._address[0])
-        plain.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        self._stamping = self._stamping or stamping()
+        if self._stamping is not None:
+            plain.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         return plain
 
     def _receive(self, connection: socket.socket) -> tuple[bytes, int]:
@@ -106,10 +111,40 @@ class Client:
         for _, kind, stamp in stamps:
             if kind == SO_TIMESTAMPNS:
                 self.stamped = "by the kernel"
-                seconds, nanoseconds = STAMP.unpack(stamp)
-                return piece, seconds * NANO + nanoseconds
+                return piece, _nanoseconds(stamp)
         self.stamped = "by us"
         return piece, read
+
+
+def stamping() -> socket.socket | None:
+    """
+    A socket that keeps the kernel's stamps on while it is open; None where it gives none.
+
+    Linux begins to stamp a little after the first socket asks for it, and until then it gives the moment of reading as
+    the stamp (net_enable_timestamp, __sock_recv_timestamp). A packet to ourselves is in before it is sent: a later
+    stamp is no stamp.
+    """
+    ours = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        ours.bind(("127.0.0.1", 0))
+        ours.settimeout(STAMPS_SECONDS_MAX)
+        ours.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        until = time.monotonic() + STAMPS_SECONDS_MAX
+        while time.monotonic() < until:
+            ours.sendto(b"?", ours.getsockname())
+            sent = time.time_ns()
+            _, stamps, _, _ = ours.recvmsg(1, 64)
+            if any(kind == SO_TIMESTAMPNS and _nanoseconds(stamp) <= sent for _, kind, stamp in stamps):
+                return ours
+    except OSError:
+        pass
+    ours.close()
+    return None
+
+
+def _nanoseconds(stamp: bytes) -> int:
+    seconds, nanoseconds = STAMP.unpack(stamp)
+    return int(seconds * NANO + nanoseconds)
 
 
 def probing(client: Client, per_second: int) -> Iterator[Second]:

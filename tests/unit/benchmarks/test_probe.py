@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from benchmarks.steady.probe import Client, Second, health_of, probing
+from benchmarks.steady.probe import NANO, SO_TIMESTAMPNS, STAMP, Client, Second, health_of, probing, stamping
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 STALL_SECONDS = 0.3
@@ -77,6 +77,20 @@ def test_being_late_to_read_is_not_charged(monkeypatch: pytest.MonkeyPatch) -> N
         client.close()
     assert time.time_ns() - sent >= LATE_SECONDS * 1e9
     assert arrived - sent < LATE_SECONDS * 1e9 / 2
+
+
+def test_the_kernel_stamps_already_when_the_first_probe_is_sent() -> None:
+    # Nothing says when the kernel has ended the stamps of the tests before: it does so a little after their sockets.
+    time.sleep(0.1)
+    ours = stamping()
+    assert ours is not None
+    with ours:
+        ours.sendto(b"!", ours.getsockname())
+        sent = time.time_ns()
+        _, ((_, kind, stamp),), _, _ = ours.recvmsg(1, 64)
+        seconds, nanoseconds = STAMP.unpack(stamp)
+    assert kind == SO_TIMESTAMPNS
+    assert seconds * NANO + nanoseconds <= sent
 
 
 def test_an_answer_that_is_not_200_and_a_closed_connection_are_errors() -> None:
