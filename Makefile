@@ -24,6 +24,8 @@ test: $(VENV)/.dev $(LOAD)/.made ## Run every test that this machine can run; wh
 	@$(BIN)/coverage report --fail-under=90 | tail -40
 	@$(BIN)/coverage report --include='*/domain/*,*/ledger/*' --fail-under=100 | tail -3
 
+# Each worker would rewrite the asserts of every module again, five seconds of it, were it not let keep them.
+check: export PYTHONDONTWRITEBYTECODE =
 check: $(VENV)/.dev ## Format, lint, types, walls, unit and house tests: under a minute.
 	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --diff --quiet . | head -40; exit 1; }
 	@$(BIN)/ruff check --quiet .

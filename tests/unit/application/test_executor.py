@@ -193,6 +193,7 @@ async def test_an_attempt_that_was_refused_as_too_early_begins_at_its_time(store
     assert [(end["result"], end["attempts"]) for end in await settled(store)] == [("succeeded", 2)]
 
 
+@pytest.mark.long
 async def test_a_call_that_hangs_is_cut_at_its_time_out(store: FaultyStore) -> None:
     hand = Hand(None)
     async with acting(store, hand, HandClock(), governed(rule(attempts=1, timeout=1))) as one:
@@ -300,6 +301,7 @@ async def test_timers_of_an_instance_that_is_gone_are_decided_by_one_that_holds_
     assert found.tried == []
 
 
+@pytest.mark.long
 async def test_what_an_actuator_says_of_its_own_time_out_is_heard(store: FaultyStore) -> None:
     class Patient(Hand):
         async def attempt(

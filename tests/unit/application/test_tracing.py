@@ -108,6 +108,7 @@ async def test_an_attempt_is_followed_from_the_decision_that_asked_for_it_to_the
     assert len(linked_to(attempted)) == 2
 
 
+@pytest.mark.long
 async def test_an_attempt_that_fails_says_so_in_its_call(store: FaultyStore) -> None:
     keeping, hand = Keeping(), Hand(NotDone("the receiver answered 500", temporary=True), None)
     span = within(keeping.traces)

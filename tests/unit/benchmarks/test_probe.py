@@ -48,6 +48,7 @@ def asked(url: str, per_second: int = 20) -> Second:
         client.close()
 
 
+@pytest.mark.long
 def test_every_probe_that_a_stall_held_up_counts_from_when_it_was_due() -> None:
     def answer(number: int) -> bytes:
         if number == 5:
@@ -93,6 +94,7 @@ def test_the_kernel_stamps_already_when_the_first_probe_is_sent() -> None:
     assert seconds * NANO + nanoseconds <= sent
 
 
+@pytest.mark.long
 def test_an_answer_that_is_not_200_and_a_closed_connection_are_errors() -> None:
     bad = {3: b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"}
     with server(lambda number: bad.get(number, OK)) as url:

@@ -69,6 +69,7 @@ def test_a_commit_a_second_of_500_receipts_is_all_that_one_tenant_gets() -> None
     assert seen.limit == "heads of single tenants"
 
 
+@pytest.mark.long
 def test_sixteen_shards_of_an_index_take_500_commits_a_second_each() -> None:
     firestore = Engine(
         latency_seconds=0.01, appends_at_once=1_000, tenants_per_append=1, shards=16, shard_commits_per_second=500
@@ -78,6 +79,7 @@ def test_sixteen_shards_of_an_index_take_500_commits_a_second_each() -> None:
     assert seen.limit == "the index of heads"
 
 
+@pytest.mark.long
 def test_a_server_answers_what_full_appends_let_it() -> None:
     group_commit = Engine(append_seconds=0.002, receipt_seconds=0.00001, receipts_per_append=100)
     below = of(group_commit, 20_000, seconds=3)

@@ -155,6 +155,7 @@ def test_a_pipelined_body_that_breaks_off_is_not_answered_in_place_of_the_one_be
     run(scenario, app=app)
 
 
+@pytest.mark.long
 def test_a_long_body_waits_for_an_application_that_does_not_read(run: Run) -> None:
     async def scenario(server: Running) -> None:
         with socket.socket() as caller:
@@ -312,6 +313,7 @@ def test_a_second_answer_is_told_and_not_sent(run: Run) -> None:
     run(scenario, app=twice)
 
 
+@pytest.mark.long
 def test_an_answer_waits_for_a_caller_that_reads_slowly(run: Run) -> None:
     async def scenario(server: Running) -> None:
         reader, writer = await server.connect()

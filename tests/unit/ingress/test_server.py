@@ -228,6 +228,7 @@ def test_a_body_that_trickles_in_after_its_answer_is_cut(run: Run) -> None:
     run(scenario, app=hasty, header_seconds=0.1)
 
 
+@pytest.mark.long
 def test_a_body_that_the_application_reads_is_not_cut_by_the_header_bound(run: Run) -> None:
     async def scenario(server: Running) -> None:
         head = (
@@ -238,6 +239,7 @@ def test_a_body_that_the_application_reads_is_not_cut_by_the_header_bound(run: R
     run(scenario, House(request_seconds=0.3), header_seconds=0.05)
 
 
+@pytest.mark.long
 def test_a_reader_that_does_not_read_is_cut(run: Run) -> None:
     async def scenario(server: Running) -> None:
         with socket.socket() as quiet:
@@ -302,6 +304,7 @@ def test_at_a_signal_what_is_in_flight_finishes_and_nothing_new_begins(run: Run,
     run(scenario)
 
 
+@pytest.mark.long
 def test_what_does_not_finish_is_told_that_its_outcome_is_unknown(run: Run) -> None:
     async def scenario(server: Running) -> None:
         server.house.corridor.hold = asyncio.Event()
@@ -317,6 +320,7 @@ def test_what_does_not_finish_is_told_that_its_outcome_is_unknown(run: Run) -> N
     run(scenario, drain_seconds=1)
 
 
+@pytest.mark.long
 def test_a_second_signal_ends_the_wait(run: Run) -> None:
     async def scenario(server: Running) -> None:
         reader, writer = await server.connect()
