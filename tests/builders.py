@@ -30,6 +30,8 @@ from tai_autonomics.domain.rules import (
     Samples,
 )
 from tai_autonomics.domain.tenant import Bounds, EffectivePlanChanged, Event
+from tai_autonomics.ledger.receipt import seal
+from tai_autonomics.ledger.records import Receipt
 
 ENT = EntitlementId("ent_1")
 ACTION = ActionId("act_1")
@@ -169,3 +171,25 @@ def action(order: Order, **other: object) -> Action:
         "value": "91.5",
     }
     return Action(**{**valid, **other})  # type: ignore[arg-type]
+
+
+def of_a_newer_release(tenant: str, *, ledger: str, seq: int, prev: str, time: str) -> Receipt:
+    """It holds an event that this release does not know."""
+    return seal(
+        tenant=tenant,
+        ledger=ledger,
+        seq=seq,
+        prev=prev,
+        time=time,
+        type="transition",
+        subject=("entitlement", "ent_1"),
+        cause={"kind": "api", "id": "k", "by": "me"},
+        decision={},
+        events=[{"type": "EntitlementGifted"}],
+        refusal=None,
+        policy="0" * 64,
+        trace=None,
+        commits={},
+        command_id="k",
+        claims=True,
+    )

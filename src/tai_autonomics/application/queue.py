@@ -10,9 +10,8 @@ LEFT_MAX: Final = 10_000
 """Of those that there was no room for, so many are remembered."""
 LEFT_SECONDS: Final = 600.0
 """
-One that nobody handed to this process for so long is another instance's, or was cancelled.
-
-A row is leased again after at most 300 s.
+One that nobody handed to this process for so long is another instance's, was cancelled, or rests in the store, of which
+an instance without room leases no more.
 """
 
 

@@ -1,7 +1,7 @@
 """What is shown of governors and actions: from the state while in flight, and from receipts for good."""
 
 import pytest
-from tests.builders import CPU, HIGH, HOOK, after, governed, observed, rule
+from tests.builders import CPU, HIGH, HOOK, after, governed, observed, of_a_newer_release, rule
 from tests.unit.application.faulty_store import FaultyStore
 from tests.unit.application.instance import HandClock, Instance, begin_after, opened
 
@@ -28,7 +28,6 @@ from tai_autonomics.domain.governor import (
 )
 from tai_autonomics.domain.rules import Approval, Budget
 from tai_autonomics.errors import LedgerNewerThanCode
-from tai_autonomics.ledger.receipt import seal
 from tai_autonomics.ledger.records import Append, Appended, Outcome, Receipt
 
 pytestmark = pytest.mark.anyio
@@ -291,24 +290,7 @@ async def test_a_tenant_that_cannot_be_read_is_named_and_hides_no_other(store: F
 async def written_by_a_newer_release(store: FaultyStore, tenant: str) -> None:
     """The newest receipt of the tenant holds an event that this release does not know."""
     head = (await store.heads((tenant,)))[tenant]
-    receipt = seal(
-        tenant=tenant,
-        ledger=head.ledger,
-        seq=head.seq + 1,
-        prev=head.hash,
-        time=head.time,
-        type="transition",
-        subject=("entitlement", "ent_1"),
-        cause={"kind": "api", "id": "k", "by": "me"},
-        decision={},
-        events=[{"type": "EntitlementGifted"}],
-        refusal=None,
-        policy="0" * 64,
-        trace=None,
-        commits={},
-        command_id="k",
-        claims=True,
-    )
+    receipt = of_a_newer_release(tenant, ledger=head.ledger, seq=head.seq + 1, prev=head.hash, time=head.time)
     told: list[Outcome] = []
     await store.append([Append(tenant, head.seq, head.hash, (receipt,))], lambda _, outcome: told.append(outcome))
     assert told == [Appended()]

@@ -9,7 +9,7 @@ from hashlib import sha256
 
 import pytest
 from msgspec.structs import replace
-from tests.builders import CALLS, ENT, PRO
+from tests.builders import CALLS, ENT, PRO, of_a_newer_release
 from tests.unit.application.faulty_store import FaultyStore, bounds_of, busy, lost, persisted
 from tests.unit.application.instance import START, HandClock, Instance, consume, ledger, opened, verify
 
@@ -24,7 +24,6 @@ from tai_autonomics.domain.tenant import Erase
 from tai_autonomics.errors import BrokenChain, LedgerNewerThanCode, NotCanonical, StoreUnavailable
 from tai_autonomics.ledger.chain import verify as verify_lines
 from tai_autonomics.ledger.lines import parse_line, reply
-from tai_autonomics.ledger.receipt import seal
 from tai_autonomics.ledger.records import GENESIS, Part
 from tai_autonomics.stores.sqlite import SQLiteStore
 
@@ -214,24 +213,7 @@ async def test_a_part_that_was_tampered_with_is_refused(target: FaultyStore, one
 
 
 async def test_an_event_of_a_newer_release_is_not_imported(target: FaultyStore) -> None:
-    receipt = seal(
-        tenant="a",
-        ledger="l",
-        seq=1,
-        prev=GENESIS,
-        time=MOMENT,
-        type="transition",
-        subject=("entitlement", "e"),
-        cause={"kind": "api", "id": "k", "by": "me"},
-        decision={},
-        events=[{"type": "EntitlementGifted"}],
-        refusal=None,
-        policy="0" * 64,
-        trace=None,
-        commits={},
-        command_id="k",
-        claims=True,
-    )
+    receipt = of_a_newer_release("a", ledger="l", seq=1, prev=GENESIS, time=MOMENT)
     with pytest.raises(LedgerNewerThanCode):
         await Import(target).take([reply(receipt.body, receipt.hash, ())])
     assert await target.heads(("a",)) == {}
