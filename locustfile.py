@@ -48,7 +48,7 @@ USERS: Final = count()
 GRANTED: Final[set[str]] = set()
 
 check_credentials()
-Watch(RECEIPTS).listen()
+Watch(RECEIPTS, answer_seconds_max=ANSWER_SECONDS_MAX).listen()
 
 
 def drawn() -> str:

@@ -36,10 +36,16 @@ PROBE_STOP_SECONDS_MAX: Final = 15.0
 
 
 class Watch:
-    """One run. `receipts` are the names of requests that end in a receipt."""
+    """
+    One run. `receipts` are the names of requests that end in a receipt.
 
-    def __init__(self, receipts: Collection[str]) -> None:
+    Its end waits for the requests in flight, up to `answer_seconds_max` each: those are the slowest ones, and a run
+    that left them out would say less of a service the longer it hangs.
+    """
+
+    def __init__(self, receipts: Collection[str], *, answer_seconds_max: float) -> None:
         self._receipts = receipts
+        self._answer_seconds_max = answer_seconds_max
         self._kept = tempfile.TemporaryDirectory(prefix="tai-load-") if not DIRECTORY else None
         self._directory = Path(DIRECTORY or (self._kept.name if self._kept else "."))
         self._probe: subprocess.Popen[bytes] | None = None
@@ -57,6 +63,7 @@ class Watch:
         events.quit.add_listener(self._say)
 
     def _start(self, environment: Environment, **_: object) -> None:
+        environment.stop_timeout = max(environment.stop_timeout, self._answer_seconds_max)
         if isinstance(environment.runner, WorkerRunner):
             return
         self._began = time.monotonic()
