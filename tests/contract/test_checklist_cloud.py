@@ -29,7 +29,7 @@ from tai_autonomics.cli.checklist.run import Google, Run, Wanted
 from tai_autonomics.wiring import SystemClock
 
 ROOT = Path(__file__).parents[2]
-TOKEN = "ya29.token"
+TOKEN = "an-access-token"
 SERVICE = "/v2/projects/p/locations/r/services/s"
 DATABASE = "/v1/projects/p/databases/d"
 ALERTS = json.loads((ROOT / "terraform" / "alerts.json").read_text())

@@ -386,8 +386,9 @@ def test_what_breaks_under_load_fails_at_its_own_line(
     service: Service, proxy: Proxy, tmp_path: Path, tamper: Tamper, failing: str
 ) -> None:
     proxy.tamper = tamper
-    found = signed(service, proxy.url, tmp_path, "--load", "3s", "--rate", "150", failing=frozenset({failing}))
-    assert found.ids("failed") == {failing}, found.page
+    found = signed_once(service, proxy.url, tmp_path, "--load", "2s", "--rate", "60")
+    assert failing in found.ids("failed")
+    assert found.ids("failed") - {failing} <= TIMED, found.page
     assert found.status == 1
 
 

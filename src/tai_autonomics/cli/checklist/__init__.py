@@ -66,7 +66,7 @@ def checklist(
             "--network-ms",
             metavar="N",
             min=0,
-            help="The network's share of an answer; else what a TCP connection takes.",
+            help="The network's share of an answer; without it, a service far away is judged by its metrics.",
         ),
     ] = None,
     plan: Annotated[
@@ -123,10 +123,11 @@ def checklist(
     quiet: Quiet = False,
 ) -> int:
     """
-    Carry out the production checklist against a running service, and write the sign-off. 1 where something failed.
+    Carry out the production checklist against a running service.
 
-    It makes tenants of its own, checklist-…, and touches no other; their receipts stay. With --since 30d it judges
-    restarts, errors, SLOs, memory and load distribution from the metrics that a Prometheus has of the service.
+    Each line of the sign-off is evidence, failed, open or not applicable, and says why; 1 where one failed. It makes
+    tenants of its own, checklist-…, and touches no other; their receipts stay. With --since 30d it judges restarts,
+    errors, SLOs, memory and load distribution from the metrics that a Prometheus has of the service.
     """
     if since or prometheus is not None:
         if not since or prometheus is None or url is not None:
