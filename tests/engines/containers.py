@@ -43,13 +43,15 @@ def absent(what: str) -> NoReturn:
     pytest.skip(message)
 
 
-@cache
 def engine() -> str:
     """The program; ends the test where there is none."""
-    for program in ("docker", "podman"):
-        if shutil.which(program) and _done(program, "info").returncode == 0:
-            return program
-    absent("neither docker with its daemon nor podman is on this machine")
+    return _engine() or absent("neither docker with its daemon nor podman is on this machine")
+
+
+@cache
+def _engine() -> str | None:
+    programs = [each for each in ("docker", "podman") if shutil.which(each)]
+    return next((each for each in programs if _done(each, "info").returncode == 0), None)
 
 
 def _done(program: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
@@ -78,15 +80,22 @@ def run(*arguments: str, options: Sequence[str] = ()) -> subprocess.CompletedPro
     return asked("run", "--rm", *options, IMAGE, *arguments)
 
 
-@cache
 def image() -> Mapping[str, Any]:
     """What the engine says of the image; ends the test where there is none, or one of another checkout."""
+    engine()
+    found = _image()
+    return absent(found) if isinstance(found, str) else found
+
+
+@cache
+def _image() -> Mapping[str, Any] | str:
+    """That, or why there is none."""
     found = asked("image", "inspect", IMAGE)
     if found.returncode:
-        absent(f"the image {IMAGE} is not on this machine")
+        return f"the image {IMAGE} is not on this machine"
     here = subprocess.run([sys.executable, "-c", DIGEST], capture_output=True, text=True, check=True).stdout.strip()
     if said("run", "--rm", "--entrypoint=python", IMAGE, "-c", DIGEST) != here:
-        absent(f"the image {IMAGE} is of another checkout than this")
+        return f"the image {IMAGE} is of another checkout than this"
     inspected: Mapping[str, Any] = json.loads(found.stdout)[0]
     return inspected
 
