@@ -4,13 +4,15 @@ import asyncio
 import itertools
 import json
 import re
+import signal
 from collections.abc import Iterator
 from typing import Final
 
 import httpx
 import pytest
-from tests.engines.containers import IMAGE, Container, asked, said
+from tests.engines.containers import IMAGE, Container, asked, image, said
 from tests.journey.image.conftest import HARDENED
+from tests.journey.standstill import until
 
 from tai_autonomics.ledger.chain import verify
 
@@ -91,3 +93,20 @@ def test_under_load_it_stops_in_time_within_its_memory_and_loses_nothing_that_it
     stored = {each["receipt"]["cause"]["id"].rpartition(":")[2]: each["hash"] for each in receipts}
     assert len(load.answered) >= ANSWERED_BEFORE_THE_SIGNAL
     assert {key: stored.get(key) for key in load.answered} == load.answered
+
+
+def test_before_it_serves_sigterm_ends_it_too() -> None:
+    image()
+    name = said("create", "--interactive", IMAGE, "receipts", "verify", "-")
+    try:
+        said("start", name)
+        until(lambda: catches(name, signal.SIGTERM), what="SIGTERM has a handler")
+        said("stop", "-t", "20", name)
+        assert json.loads(said("container", "inspect", name))[0]["State"]["ExitCode"] == 128 + signal.SIGTERM
+    finally:
+        asked("rm", "--force", "--volumes", name)
+
+
+def catches(name: str, number: signal.Signals) -> bool:
+    mask = re.search(r"SigCgt:\s+(\w+)", said("exec", name, "cat", "/proc/1/status"))
+    return mask is not None and bool(int(mask[1], 16) >> number - 1 & 1)
