@@ -69,22 +69,22 @@ locals {
       "datastore.entities.update",
     ]
 
-    delivery = [
+    # Of one service alone.
+    steering = [
       "run.configurations.get",
-      "run.configurations.list",
-      "run.operations.get",
-      "run.revisions.get",
-      "run.revisions.list",
       "run.routes.get",
       "run.services.get",
       "run.services.update",
     ]
 
-    steering = [
+    # Of the project: revisions and operations have no policy of their own.
+    looking = [
+      "run.configurations.list",
+      "run.locations.list",
       "run.operations.get",
+      "run.revisions.get",
       "run.revisions.list",
-      "run.services.get",
-      "run.services.update",
+      "run.services.list",
     ]
 
     restoring = [
@@ -168,6 +168,14 @@ resource "google_cloud_run_v2_service_iam_member" "steering" {
   member   = google_service_account.service.member
 }
 
+resource "google_project_iam_member" "looking" {
+  count = length(var.steered_services) == 0 ? 0 : 1
+
+  project = var.project
+  role    = google_project_iam_custom_role.role["looking"].name
+  member  = google_service_account.service.member
+}
+
 resource "google_service_account_iam_member" "steering" {
   for_each = toset(values(var.steered_services))
 
@@ -214,8 +222,14 @@ resource "google_cloud_run_v2_service_iam_member" "delivery" {
   project  = var.project
   location = var.region
   name     = google_cloud_run_v2_service.tai[0].name
-  role     = google_project_iam_custom_role.role["delivery"].name
+  role     = google_project_iam_custom_role.role["steering"].name
   member   = google_service_account.delivery.member
+}
+
+resource "google_project_iam_member" "delivery_looking" {
+  project = var.project
+  role    = google_project_iam_custom_role.role["looking"].name
+  member  = google_service_account.delivery.member
 }
 
 resource "google_service_account_iam_member" "delivery" {

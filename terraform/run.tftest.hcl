@@ -181,6 +181,25 @@ run "only_one_repository_delivers_and_by_no_key" {
   }
 }
 
+run "actions_reach_what_is_named_and_nothing_else" {
+  command = plan
+
+  variables {
+    publish_topics   = ["warnings"]
+    steered_services = { web = "web@acme-prod.iam.gserviceaccount.com" }
+  }
+
+  assert {
+    condition = (
+      keys(google_pubsub_topic_iam_member.action) == ["warnings"]
+      && keys(google_cloud_run_v2_service_iam_member.steering) == ["web"]
+      && google_service_account_iam_member.steering["web@acme-prod.iam.gserviceaccount.com"].service_account_id == "projects/acme-prod/serviceAccounts/web@acme-prod.iam.gserviceaccount.com"
+      && length(google_project_iam_member.looking) == 1
+    )
+    error_message = "An action reaches more, or less, than it was given."
+  }
+}
+
 run "without_an_image_everything_but_the_service_is_made" {
   command = plan
 
@@ -204,6 +223,11 @@ run "without_an_image_everything_but_the_service_is_made" {
   assert {
     condition     = length(google_iam_workload_identity_pool.github) == 0 && length(google_service_account_iam_member.github) == 0
     error_message = "Without a repository nothing is federated."
+  }
+
+  assert {
+    condition     = length(google_cloud_run_v2_service_iam_member.steering) == 0 && length(google_project_iam_member.looking) == 0
+    error_message = "Without a service to steer the service steers none."
   }
 
   assert {

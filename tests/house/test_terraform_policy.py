@@ -74,7 +74,7 @@ BROKEN = [
         '"datastore.backups.list", "datastore.backups.delete",',
         "the role restoring has datastore.backups.delete",
     ),
-    ("identity.tf", '"run.routes.get",', '"run.*",', "the role delivery has run.*"),
+    ("identity.tf", '"run.routes.get",', '"run.*",', "the role steering has run.*"),
     (
         "identity.tf",
         "permissions = each.value",
