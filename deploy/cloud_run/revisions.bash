@@ -24,24 +24,32 @@ traffic() {
   step gcloud run services update-traffic "$service" --project="$project" --region="$region" --quiet "$@"
 }
 
-# serve_from_new_revision FILTER ARGUMENTS…: a new revision with those arguments of `gcloud run services update`, unless
-# the newest has them already (FILTER is true), then all traffic to it. Tags are cleared: an older revision that is
+# The container that takes the requests is the one with a port; a sidecar has none.
+CONTAINER='.spec.containers | (map(select(.ports)) + .)[0]'
+
+# serve_from_new_revision FILTER ARGUMENTS…: all traffic to a revision of the image that serves now, made by `gcloud run
+# services update` with those arguments; nothing, where FILTER is true of the revision that serves. The image is named,
+# as the service's template may be that of a candidate that was turned down. Tags are cleared: an older revision that is
 # tagged keeps running, and a roll-back to it would bring back what was just taken away.
 serve_from_new_revision() {
-  local has=$1 new
+  local has=$1 serving old_revision image next
   shift
-  if ! already "$seen" "$has"; then
-    step gcloud run services update "$service" --project="$project" --region="$region" --quiet --no-traffic "$@"
-    see_service
-  fi
-  pick new NEW_REVISION "$seen" .status.latestCreatedRevisionName || wrong "$service has no revision"
-  must_be_ready "$new"
-  if already "$seen" "($(all_on "$new")) and all(.status.traffic[]; .tag == null)"; then
-    echo "all traffic is on $new already" >&2
+  pick serving SERVING_REVISION "$seen" "($SERVES)[0].revisionName" || wrong "no revision of $service has traffic"
+  ask old_revision '{}' gcloud run revisions describe "$serving" --project="$project" --region="$region" --format=json
+  if already "$seen" "$(all_on "$serving")" && already "$old_revision" "$has"; then
+    echo "all traffic is on $serving already" >&2
     return
   fi
-  traffic --to-revisions="$new=100" --clear-tags
+  pick image SERVING_IMAGE "$old_revision" "$CONTAINER.image" || wrong "$serving has no image"
+  if ! already "$seen" ".spec.template | ($has) and ($CONTAINER.image) == \"$image\""; then
+    step gcloud run services update "$service" --project="$project" --region="$region" --quiet --no-traffic \
+      --image="$image" "$@"
+    see_service
+  fi
+  pick next NEW_REVISION "$seen" .status.latestCreatedRevisionName || wrong "$service has no revision"
+  must_be_ready "$next"
+  traffic --to-revisions="$next=100" --clear-tags
   see_service
-  holds "$seen" "$(all_on "$new")" || wrong "the traffic is not on $new: look at gcloud run services describe $service"
-  result "revision=$new"
+  holds "$seen" "$(all_on "$next")" || wrong "the traffic is not on $next: look at gcloud run services describe $service"
+  result "revision=$next"
 }

@@ -27,9 +27,8 @@ ask schedules '[]' gcloud firestore backups schedules list --project="$project" 
 holds "$schedules" 'length > 0' || wrong "$database has no backup schedule: schedule.sh first"
 
 see_service
-# The container that takes the requests is the one with a port; a sidecar has none.
-environ='[.spec.template.spec.containers | (map(select(.ports)) + .)[0].env[]?]'
-holds "$seen" "$environ | any(.[]; .name == \"STORE_URL\" and ((.value // \"\") | test(\"^firestore://([^/]+/?)?$\")))" ||
+environ="[$CONTAINER.env[]?]"
+holds "$seen" ".spec.template | $environ | any(.[]; .name == \"STORE_URL\" and ((.value // \"\") | test(\"^firestore://([^/]+/?)?$\")))" ||
   wrong "STORE_URL of $service names a database, or is no firestore:// that can be seen: change it in place of this"
 serve_from_new_revision "$environ | any(.[]; .name == \"FIRESTORE_DATABASE\" and .value == \"$database\")" \
   --update-env-vars="FIRESTORE_DATABASE=$database"

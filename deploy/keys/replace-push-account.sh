@@ -43,8 +43,7 @@ step gcloud iam service-accounts add-iam-policy-binding "$new" --project="$proje
   --role=roles/iam.serviceAccountTokenCreator
 step gcloud run services add-iam-policy-binding "$service" --project="$project" --region="$region" --quiet \
   --member="serviceAccount:$new" --role=roles/run.invoker
-environ='[.spec.template.spec.containers | (map(select(.ports)) + .)[0].env[]?]'
-serve_from_new_revision "$environ | any(.[]; .name == \"PUBSUB_PUSH_SERVICE_ACCOUNT\" and .value == \"$new\")" \
+serve_from_new_revision "[$CONTAINER.env[]?] | any(.[]; .name == \"PUBSUB_PUSH_SERVICE_ACCOUNT\" and .value == \"$new\")" \
   --update-env-vars="PUBSUB_PUSH_SERVICE_ACCOUNT=$new"
 if [ "$old" != "$new" ]; then
   step gcloud pubsub subscriptions update "$subscription" --project="$project" --push-endpoint="$endpoint" \

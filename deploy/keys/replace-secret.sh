@@ -55,7 +55,7 @@ pick newest NEW_VERSION "$versions" "$numbers | last" || wrong "$secret has no v
 
 # A label makes a new revision without another setting; its name has small letters alone.
 label=secret-$(tr '[:upper:]' '[:lower:]' <<<"$secret")
-serve_from_new_revision ".spec.template.metadata.labels[\"$label\"] == \"$newest\"" --update-labels="$label=$newest"
+serve_from_new_revision ".metadata.labels[\"$label\"] == \"$newest\"" --update-labels="$label=$newest"
 
 pick older OLDER_VERSION "$versions" "$numbers | .[:-1] | map(tostring) | join(\" \")"
 for version in $older; do

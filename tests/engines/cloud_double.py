@@ -56,16 +56,18 @@ def new_revision(service: dict[str, Any], state: dict[str, Any], options: dict[s
         label, _, value = pair.partition("=")
         template["metadata"]["labels"][label] = value
     ready = "False" if state.get("unready") else "True"
-    state["revisions"][name] = revision(name, ready)
+    state["revisions"][name] = revision(name, ready, template)
     service["status"]["latestCreatedRevisionName"] = name
     if tag := options.get("tag"):
         retag(service, {tag: name})
 
 
-def revision(name: str, ready: str = "True") -> dict[str, Any]:
-    labels = {"serving.knative.dev/service": "svc"}
+def revision(name: str, ready: str = "True", template: dict[str, Any] | None = None) -> dict[str, Any]:
+    of = json.loads(json.dumps(template or {"metadata": {"labels": {}}, "spec": {"containers": [{"image": "old"}]}}))
+    labels = {**of["metadata"]["labels"], "serving.knative.dev/service": "svc"}
     return {
         "metadata": {"name": name, "labels": labels},
+        "spec": of["spec"],
         "status": {"conditions": [{"type": "Ready", "status": ready}]},
     }
 

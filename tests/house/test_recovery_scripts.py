@@ -156,7 +156,7 @@ class Script(Struct, frozen=True):
 
 
 ON: Final = ("my-project", "europe-west1", "svc")
-ENABLED_AGAIN: Final = {"NEW_REVISION": "svc-00003"}
+RENEWED: Final = {"NEW_REVISION": "svc-00003", "SERVING_REVISION": "svc-00002", "SERVING_IMAGE": "old"}
 SCRIPTS: Final = {
     script.path.rpartition("/")[2]: script
     for script in (
@@ -168,7 +168,7 @@ SCRIPTS: Final = {
             {"CANDIDATE": "svc-00003", "STABLE_REVISION": "svc-00002"},
         ),
         Script("cloud_run/watch.sh", ("my-project", "svc", "svc-00002", "360")),
-        Script("firestore/switch.sh", (*ON, "restored-1"), ENABLED_AGAIN),
+        Script("firestore/switch.sh", (*ON, "restored-1"), RENEWED),
         Script(
             "firestore/drill.sh",
             ("my-project", "eur3", "(default)", "drill-1", "FOLDER"),
@@ -177,13 +177,13 @@ SCRIPTS: Final = {
         Script(
             "keys/replace-secret.sh",
             (*ON, "MARKETPLACE_WEBHOOK_SECRETS", "keys", "FOLDER/value"),
-            {**ENABLED_AGAIN, "NEW_VERSION": "3", "OLDER_VERSION": "2"},
+            {**RENEWED, "NEW_VERSION": "3", "OLDER_VERSION": "2"},
         ),
         Script(
             "keys/replace-push-account.sh",
             (*ON, "sub", "new-push"),
             {
-                **ENABLED_AGAIN,
+                **RENEWED,
                 "OLD_ACCOUNT": OLD,
                 "PROJECT_NUMBER": "7",
                 "PUSH_ENDPOINT": "https://tai.example.com/pubsub",
@@ -410,6 +410,17 @@ def test_a_switch_is_refused_where_the_url_of_the_store_names_the_database(cloud
 def test_after_a_switch_no_tag_leads_back_to_the_old_database(cloud: Cloud) -> None:
     assert cloud.run("firestore/switch.sh", *ON, "restored-1").returncode == 0
     assert cloud.state["service"]["status"]["traffic"] == [{"revisionName": "svc-00003", "percent": 100}]
+
+
+@pytest.mark.parametrize("script", ["switch.sh", "replace-secret.sh", "replace-push-account.sh"])
+def test_an_image_that_was_turned_down_gets_no_traffic_by_another_change(cloud: Cloud, script: str) -> None:
+    assert cloud.run("cloud_run/candidate.sh", *ON, f"{IMAGE}@{DIGEST}").returncode == 0
+    assert cloud.run(SCRIPTS[script].path, *SCRIPTS[script].given(cloud)).returncode == 0
+    (serves,) = cloud.state["service"]["status"]["traffic"]
+    assert cloud.state["revisions"][serves["revisionName"]]["spec"]["containers"][0]["image"] == "old"
+    assert cloud.run("cloud_run/candidate.sh", *ON, f"{IMAGE}@{DIGEST}").returncode == 0
+    assert cloud.run(SCRIPTS[script].path, *SCRIPTS[script].given(cloud)).returncode == 0
+    assert cloud.state["service"]["status"]["traffic"][0] == serves
 
 
 def test_a_new_revision_that_does_not_start_gets_no_traffic(cloud: Cloud) -> None:
