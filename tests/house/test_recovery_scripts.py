@@ -385,6 +385,7 @@ def test_a_watch_fails_over_the_error_rate_and_where_nothing_was_seen(
     assert not list(cloud.folder.glob("tmp.*"))
 
 
+@pytest.mark.long
 def test_a_database_that_is_not_protected_or_not_backed_up_is_not_switched_to(cloud: Cloud) -> None:
     live, restored = cloud.state["databases"]
     for changes in (
@@ -398,6 +399,7 @@ def test_a_database_that_is_not_protected_or_not_backed_up_is_not_switched_to(cl
         assert not [call for call in cloud.seen if _alters(call)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("url", ["firestore://my-project/(default)", "postgresql://x", None])
 def test_a_switch_is_refused_where_the_url_of_the_store_names_the_database(cloud: Cloud, url: str | None) -> None:
     service = cloud.state["service"]
@@ -412,6 +414,7 @@ def test_after_a_switch_no_tag_leads_back_to_the_old_database(cloud: Cloud) -> N
     assert cloud.state["service"]["status"]["traffic"] == [{"revisionName": "svc-00003", "percent": 100}]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("script", ["switch.sh", "replace-secret.sh", "replace-push-account.sh"])
 def test_an_image_that_was_turned_down_gets_no_traffic_by_another_change(cloud: Cloud, script: str) -> None:
     assert cloud.run("cloud_run/candidate.sh", *ON, f"{IMAGE}@{DIGEST}").returncode == 0
@@ -430,6 +433,7 @@ def test_a_new_revision_that_does_not_start_gets_no_traffic(cloud: Cloud) -> Non
     assert cloud.state["service"]["status"]["traffic"][0] == {"revisionName": "svc-00002", "percent": 100}
 
 
+@pytest.mark.long
 def test_a_drill_deletes_nothing_but_its_own_database_and_fails_where_the_restore_did(cloud: Cloud) -> None:
     for name in ("(default)", "restored-1"):
         done = cloud.run("firestore/drill.sh", "my-project", "eur3", "(default)", name, str(cloud.folder.parent))
@@ -445,6 +449,7 @@ def test_a_drill_deletes_nothing_but_its_own_database_and_fails_where_the_restor
     assert cloud.state["databases"][-1] == made
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("reads", "passes"),
     [
