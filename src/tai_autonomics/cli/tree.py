@@ -28,6 +28,7 @@ MODULES: Final = (
     "simulate",
     "config",
     "doctor",
+    "checklist",
 )
 """In the order of the help."""
 
