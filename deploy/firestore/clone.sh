@@ -3,6 +3,10 @@
 # Usage: clone.sh PROJECT DATABASE MOMENT NEW_DATABASE
 # MOMENT: a whole minute in UTC, as 2026-11-24T02:30:00Z, before the mistake that is to be undone.
 set -euo pipefail
+# shellcheck source=../steps.bash
+source "$(dirname "$0")/../steps.bash"
+# shellcheck source=operations.bash
+source "$(dirname "$0")/operations.bash"
 project=${1:?usage: clone.sh PROJECT DATABASE MOMENT NEW_DATABASE}
 source=${2:?name the database to clone}
 moment=${3:?name the moment, a whole minute such as 2026-11-24T02:30:00Z}
@@ -10,5 +14,6 @@ database=${4:?name the new database}
 
 gcloud firestore databases clone --project="$project" --destination-database="$database" \
   --source-database="projects/$project/databases/$source" --snapshot-time="$moment"
+until_done "$project" "$database"
 gcloud firestore databases update --project="$project" --database="$database" --enable-pitr --delete-protection
 echo "cloned into $database; next: ./fit.sh $project $database BACKUPS_DIRECTORY"

@@ -10,8 +10,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "deploy").rglob("*.sh"))
+SOURCED = sorted((ROOT / "deploy").rglob("*.bash"))
 TERRAFORM = (ROOT / "terraform" / "firestore.tf").read_text()
-SPY = '#!/bin/sh\necho "$(basename "$0") $*" >> "$SEEN"\n'
+SPY = '#!/bin/sh\necho "$(basename "$0") $*" >> "$SEEN"\ncase "$3" in list) echo "[{\\"done\\": true}]" ;; esac\n'
 
 
 def names(scripts: list[Path]) -> list[str]:
@@ -20,7 +21,7 @@ def names(scripts: list[Path]) -> list[str]:
 
 def test_the_scripts_are_clean() -> None:
     shellcheck = Path(sys.executable).with_name("shellcheck")
-    done = subprocess.run([shellcheck, *SCRIPTS], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([shellcheck, *SCRIPTS, *SOURCED], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (0, "")
     assert len(SCRIPTS) >= 7
     assert all(os.access(script, os.X_OK) for script in SCRIPTS)
@@ -56,6 +57,7 @@ def test_a_script_without_its_arguments_says_which_and_does_nothing(script: Path
             ["p", "eur3", "b1", "new1"],
             "gcloud firestore databases restore --project=p --destination-database=new1"
             " --source-backup=projects/p/locations/eur3/backups/b1\n"
+            "gcloud firestore operations list --project=p --database=new1 --format=json\n"
             "gcloud firestore databases update --project=p --database=new1 --enable-pitr --delete-protection\n",
         ),
         (
@@ -63,6 +65,7 @@ def test_a_script_without_its_arguments_says_which_and_does_nothing(script: Path
             ["p", "(default)", "2026-11-24T02:30:00Z", "new1"],
             "gcloud firestore databases clone --project=p --destination-database=new1"
             " --source-database=projects/p/databases/(default) --snapshot-time=2026-11-24T02:30:00Z\n"
+            "gcloud firestore operations list --project=p --database=new1 --format=json\n"
             "gcloud firestore databases update --project=p --database=new1 --enable-pitr --delete-protection\n",
         ),
         (
