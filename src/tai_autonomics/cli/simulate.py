@@ -102,7 +102,7 @@ def simulate(
         with target(plot) as file:
             file.write(svg(picture).encode())
     summary = {"tenant": one.tenant or NOBODY, "plan": chosen.name, "policy": in_force.digest, **timeline.document()}
-    output.show({"summary": summary}, *timeline.summary())
+    output.show({"summary": summary}, *timeline.summary(chosen.governor.rules))
 
 
 def assumed_of(outcome: Ends, latency_seconds: float, approve_after: str | None) -> "Assumed":
