@@ -117,6 +117,7 @@ async def _serve(loaded: Loaded, told: Telemetry, tracer: Tracer | None, started
                 scraping,
                 lambda: _tell(told, where, started),
             )
+    told.logs.log.info("stopped")
     return 0
 
 
@@ -147,6 +148,8 @@ async def _serve_house(
 
     def begin_drain() -> None:
         nonlocal drained_by
+        if not drain.begun:
+            told.logs.log.info("stopping: what is under way finishes", seconds_max=settings.drain_seconds_max)
         drain.begin()
         executor.stop_taking()
         share = settings.drain_seconds_max * (REQUESTS_SHARE + ACTIONS_SHARE)
