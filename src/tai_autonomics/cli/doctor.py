@@ -16,7 +16,7 @@ from msgspec import Struct
 from tai_autonomics.cli.loop import complete
 from tai_autonomics.cli.options import AsJson, DataDir, Dev, Quiet, StoreUrl, load_settings
 from tai_autonomics.cli.output import Output, columns, fail
-from tai_autonomics.cli.statuses import EPILOG, ExitStatus, status_of
+from tai_autonomics.cli.statuses import ExitStatus, epilog, status_of
 from tai_autonomics.cli.tree import group
 from tai_autonomics.errors import InvalidPlans, InvalidSetting, TaiError
 
@@ -51,11 +51,15 @@ class Finding(Struct, frozen=True):
         return {ExitStatus.YES: "yes", ExitStatus.UNCLEAR: "?"}.get(self.status, "no")
 
 
-@app.command(epilog=EPILOG)
+@app.command(epilog=epilog("doctor", "doctor --store postgresql://tai@db/tai"))
 def doctor(
     store: StoreUrl = None, data_dir: DataDir = None, dev: Dev = False, as_json: AsJson = False, quiet: Quiet = False
 ) -> int:
-    """Check configuration, versions, directory, keys, plans, store, clock and port; says yes, no or ?, and why."""
+    """
+    Say whether a start would succeed and what is stored is sound.
+
+    Checks configuration, versions, directory, keys, plans, store, clock and port; says yes, no or ?, and why.
+    """
     findings = [python_is_new_enough()]
     try:
         loaded = load_settings(store=store, data_dir=data_dir, dev=dev, serving=True)

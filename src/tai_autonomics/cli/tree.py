@@ -10,6 +10,9 @@ from typer.main import get_command
 
 from tai_autonomics.cli.statuses import EPILOG
 
+PROGRAM: Final = "tai-autonomics"
+COMPLETE: Final = "_TAI_AUTONOMICS_COMPLETE"
+"""Set by a shell that asks for completions (the name is the command line library's)."""
 MODULES: Final = (
     "serve",
     "token",
@@ -28,6 +31,7 @@ MODULES: Final = (
     "simulate",
     "config",
     "doctor",
+    "completion",
 )
 """In the order of the help."""
 
