@@ -81,6 +81,7 @@ def doctor(
 
 
 def _checks_of(settings: "Settings") -> Iterator[Finding]:
+    yield optional(settings)
     yield data_directory_is_usable(settings.data_dir)
     yield _attempt("keys", lambda: keys_load(settings))
     if settings.pubsub_push_audience is not None:
@@ -94,11 +95,13 @@ def _checks_of(settings: "Settings") -> Iterator[Finding]:
 
 
 def _store_findings(settings: "Settings") -> Iterator[Finding]:
-    from tai_autonomics.settings import POSTGRESQL
+    from tai_autonomics.settings import FIRESTORE, POSTGRESQL
 
     place = Path(settings.store_url.removeprefix("sqlite:///"))
     if settings.store_url.startswith(POSTGRESQL):
         yield from complete(_store_checks(settings, "PostgreSQL"))
+    elif settings.store_url.startswith(FIRESTORE):
+        yield from complete(_store_checks(settings, "Firestore"))
     elif place.exists():
         yield from complete(_store_checks(settings, str(place)))
     else:
@@ -126,6 +129,14 @@ def configuration_is_read(loaded: "Loaded") -> Finding:
         return Finding("configuration", ExitStatus.UNCLEAR, "; ".join(loaded.warnings))
     given = [name for name, source in loaded.sources.items() if source not in ("default", "dev default")]
     return Finding("configuration", ExitStatus.YES, f"set: {', '.join(given)}" if given else "defaults alone")
+
+
+def optional(settings: "Settings") -> Finding:
+    """What is on and what is off; both are well."""
+    from tai_autonomics.settings import features, switched_off
+
+    on = ", ".join(each.name for each in features(settings) if each.on) or "nothing"
+    return Finding("optional", ExitStatus.YES, f"on: {on}; off: {switched_off(settings) or 'nothing'}")
 
 
 def data_directory_is_usable(directory: Path) -> Finding:
@@ -182,22 +193,22 @@ async def _store_checks(settings: "Settings", place: str) -> list[Finding]:
     try:
         async with open_store(settings) as store:
             findings.append(Finding("store", ExitStatus.YES, f"{place} opens"))
-            findings.append(await _soundness(store))
+            findings += await _soundness(store)
             findings.append(clock_is_plausible(await store.newest_time(), settings.clock_skew_seconds_max))
     except TaiError as error:
         findings.append(Finding("store", status_of(error), str(error)))
     return findings
 
 
-async def _soundness(store: "Store") -> Finding:
+async def _soundness(store: "Store") -> list[Finding]:
+    """Nothing of Firestore: Google keeps it, and says no more of it."""
     from tai_autonomics.stores.sqlite import SQLiteStore
 
     if isinstance(store, SQLiteStore):
-        return _integrity(await store.problems())
+        return [_integrity(await store.problems())]
     from tai_autonomics.stores.postgres import PostgresStore
 
-    assert isinstance(store, PostgresStore), "there is no other store"
-    return durability(await store.durability())
+    return [durability(await store.durability())] if isinstance(store, PostgresStore) else []
 
 
 def durability(found: "Durability") -> Finding:

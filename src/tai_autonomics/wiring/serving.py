@@ -34,7 +34,7 @@ from tai_autonomics.ingress.scraping import serve_scrapes
 from tai_autonomics.ingress.server import ServerBounds, listen
 from tai_autonomics.ingress.server import serve as serve_http
 from tai_autonomics.ledger.records import Erased
-from tai_autonomics.settings import Loaded, Settings
+from tai_autonomics.settings import Loaded, Settings, switched_off
 from tai_autonomics.telemetry.observer import Telemetry
 from tai_autonomics.wiring import erasures, tracing
 from tai_autonomics.wiring.actuators import Actuators
@@ -82,6 +82,7 @@ async def _serve(loaded: Loaded, told: Telemetry, tracer: Tracer | None, started
     settings = loaded.settings
     for warning in loaded.warnings:
         told.logs.log.warning(warning)
+    told.logs.log.info("optional, and off", features=switched_off(settings))
     with ExitStack() as sockets:
         # Bound before anything is opened: a taken port touches no store and leaves no key.
         listening = sockets.enter_context(listen(settings.host, settings.port))
