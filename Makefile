@@ -7,7 +7,7 @@ AUDIT := .venv-audit
 LOAD := .venv-load
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check audit bench load soak lock clean format
+.PHONY: help run test check audit bench load soak dist lock clean format
 
 help: ## Print this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ load: $(VENV)/.dev $(LOAD)/.made ## Load a service of its own for LOAD_SECONDS (
 soak: $(VENV)/.dev $(LOAD)/.made ## Watch a service under a steady load for SOAK_SECONDS (600); fails where anything grows.
 	@$(BIN)/python -m benchmarks.steady.soak
 
+dist: $(VENV)/.run ## Build the wheel and the sdist of this checkout into dist/: the same bytes whoever builds a commit.
+	@rm -rf dist
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m hatchling build -d dist
+
 format: $(VENV)/.dev ## Format the code and mend what the linter can.
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
@@ -55,7 +59,7 @@ lock: ## Resolve requirements/*.txt anew (needs uv on the PATH).
 	printf "editables>=0.5\nhatchling>=1.27\n" | uv pip compile -q --generate-hashes --no-emit-index-url --universal --python-version 3.11 - -o requirements/build.txt
 	uv pip compile -q --generate-hashes --no-emit-index-url --universal --python-version 3.11 --extra otel pyproject.toml -o requirements/otel.txt
 	uv pip compile -q --generate-hashes --no-emit-index-url --universal --python-version 3.11 --extra gcp pyproject.toml -o requirements/gcp.txt
-	uv pip compile -q --generate-hashes --no-emit-index-url --universal --python-version 3.11 --extra dev pyproject.toml -o requirements/dev.txt
+	uv pip compile -q --generate-hashes --no-emit-index-url --universal --python-version 3.11 --extra gcp --group dev pyproject.toml -o requirements/dev.txt
 	printf "locust>=2.40\npyjwt[crypto]>=2.10\n" | uv pip compile -q --generate-hashes --no-emit-index-url --universal --python-version 3.11 - -o requirements/load.txt
 	printf "bandit>=1.9\nnogoo9-gitleaks>=8.30\npip-audit>=2.10\n" | uv pip compile -q --generate-hashes --no-emit-index-url --universal --python-version 3.11 - -o requirements/audit.txt
 
