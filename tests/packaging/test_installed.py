@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
@@ -60,7 +61,7 @@ class Served:
 
     def __init__(self, installed: Installed) -> None:
         self.output: list[str] = []
-        self._lines: Queue[str] = Queue()
+        self._lines: Queue[str | None] = Queue()
         self._process = subprocess.Popen(
             [installed.program, "serve", "--dev", "--port", str(free_port())],
             cwd=installed.directory,
@@ -82,16 +83,20 @@ class Served:
             for line in lines:
                 self.output.append(line)
                 self._lines.put(line)
+        self._lines.put(None)
 
     def line_with(self, text: str) -> str:
-        while True:
-            try:
-                line = self._lines.get(timeout=SECONDS_MAX)
-            except Empty:
-                self._process.kill()
-                raise AssertionError(f"no line with {text!r}:\n{''.join(self.output)}") from None
+        while (line := self._next()) is not None:
             if text in line:
                 return line
+        self.kill()
+        raise AssertionError(f"no line with {text!r}:\n{''.join(self.output)}")
+
+    def _next(self) -> str | None:
+        """None at the end, or when nothing comes any more."""
+        with suppress(Empty):
+            return self._lines.get(timeout=SECONDS_MAX)
+        return None
 
     def stop(self) -> int:
         self._process.send_signal(signal.SIGTERM)
