@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from benchmarks.steady.callers import Credential, check_credentials
 from benchmarks.steady.judging import Watch
-from locust import FastHttpUser, constant_throughput, task
+from locust import FastHttpUser, poisson, task
 from locust.contrib.fasthttp import ResponseContextManager
 
 TENANTS: Final = int(os.environ.get("LOAD_TENANTS", "200"))
@@ -59,7 +59,8 @@ def drawn() -> str:
 class Caller(FastHttpUser):
     """One vendor's machine: it commands as integration, reads as a viewer, over one connection."""
 
-    wait_time = constant_throughput(RATE)
+    wait_time = poisson(RATE)
+    """Not a constant pace: users start in groups of a second, and would ask in step as long as the load runs."""
     insecure = False
     network_timeout = connection_timeout = ANSWER_SECONDS_MAX
 

@@ -5,6 +5,7 @@ The model is sequential and knows nothing of lanes: it takes the receipts in the
 plain loop over the same commands would have decided; the answers must be those receipts.
 """
 
+import asyncio
 import json
 import random
 from collections import defaultdict
@@ -76,7 +77,17 @@ def commands(requests: int) -> list[dict[str, Any]]:
     return mixed
 
 
-async def send(client: httpx.AsyncClient, command: dict[str, Any]) -> httpx.Response:
+async def send(client: httpx.AsyncClient, command: dict[str, Any], *, tries: int = 1) -> httpx.Response:
+    """The last answer of at most `tries`: after a 503 it is sent again with its key, as a client would."""
+    for _ in range(tries - 1):
+        answer = await _sent(client, command)
+        if answer.status_code != 503:
+            return answer
+        await asyncio.sleep(int(answer.headers["Retry-After"]))
+    return await _sent(client, command)
+
+
+async def _sent(client: httpx.AsyncClient, command: dict[str, Any]) -> httpx.Response:
     key = {"Idempotency-Key": command["key"]}
     if command["action"] in ("consume", "release"):
         item = {"operation": command["action"], "quota": "seats", "amount": command["amount"]}

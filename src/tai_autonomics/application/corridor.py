@@ -48,7 +48,7 @@ from tai_autonomics.domain.tenant import (
 from tai_autonomics.errors import ClockUntrusted, Draining, Overloaded, StoreUnavailable
 from tai_autonomics.ledger.records import Append, Appended, Busy, Conflict, Due, Duplicates, Outcome, Receipt, Snapshot
 
-__all__ = ["Answer", "Corridor", "CorridorBounds", "Durable", "Submission"]
+__all__ = ["Answer", "Corridor", "CorridorBounds", "Durable", "Entered", "Submission"]
 
 SLICE_SECONDS: Final = 0.002
 """Deciding yields the event loop after this long."""
@@ -71,6 +71,33 @@ class CorridorBounds(Struct, frozen=True):
     new_ledgers_per_minute_max: int = 6_000
     recent_ids_max: int = 200_000
     """No setting: about 200 bytes each, over all tenants."""
+
+
+class Entered:
+    """A command in its lane, and one caller who waits for it."""
+
+    __slots__ = ("_gone", "_lane", "_pending", "_submission", "_waiter")
+
+    def __init__(
+        self,
+        lane: Lane,
+        pending: Pending,
+        submission: Submission,
+        deadline: float,
+        gone: "Callable[[Lane, Pending, Future[Answer]], None]",
+    ) -> None:
+        self._lane, self._pending, self._submission, self._gone = lane, pending, submission, gone
+        self._waiter: Future[Answer] = asyncio.get_running_loop().create_future()
+        pending.wait(self._waiter, deadline)
+
+    async def answer(self) -> Answer:
+        """Its receipt, durable. Raises what `Corridor.submit` raises."""
+        answer = await self._waiter
+        return answer if self._pending.submission is self._submission else Answer(answer.receipt, replayed=True)
+
+    def leave(self) -> None:
+        """The caller waits no more: a command that is not yet decided, and that nobody waits for, is withdrawn."""
+        self._gone(self._lane, self._pending, self._waiter)
 
 
 class Corridor:
@@ -136,22 +163,32 @@ class Corridor:
         was withdrawn undecided, OutcomeUnknown when its receipt may be stored. Cancelling the call withdraws a command
         that is not yet decided and changes nothing for one that is.
         """
+        entered = self.enter(submission, timeout_seconds=timeout_seconds)
+        try:
+            return await entered.answer()
+        except asyncio.CancelledError:
+            entered.leave()
+            raise
+
+    def enter(self, submission: Submission, *, timeout_seconds: float) -> Entered:
+        """
+        The first half of `submit`, for whoever has several commands: they share few appends, and need no task each.
+
+        Raises IdempotencyKeyReused and Overloaded.
+        """
         if self._draining:
             raise Draining("the service is stopping")
         if submission.tenant not in self._lanes:
             self._callers.find_room(submission)
         lane = self._lane_of(submission.tenant)
         pending = self._callers.enter(lane, submission)
-        waiter: Future[Answer] = asyncio.get_running_loop().create_future()
-        pending.wait(waiter, self._clock.monotonic() + timeout_seconds)
+        entered = Entered(lane, pending, submission, self._clock.monotonic() + timeout_seconds, self._left)
         self._queue(lane)
-        try:
-            answer = await waiter
-        except asyncio.CancelledError:
-            self._callers.leave(lane, pending, waiter)
-            self._rest(lane)
-            raise
-        return answer if pending.submission is submission else Answer(answer.receipt, replayed=True)
+        return entered
+
+    def _left(self, lane: Lane, pending: Pending, waiter: "Future[Answer]") -> None:
+        self._callers.leave(lane, pending, waiter)
+        self._rest(lane)
 
     async def durable(self, tenant: str, *, timeout_seconds: float = 10.0) -> Durable:
         """The tenant's durable state; reads the ledger when its lane is cold. Raises Unavailable."""

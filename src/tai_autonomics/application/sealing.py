@@ -141,7 +141,8 @@ def _signals_refused(command: Command, outcome: Accepted[Event] | Refused) -> di
         return _NONE
     if isinstance(outcome, Refused):
         return {outcome.reason: len(command.signals)}
-    return Counter(event.reason for event in outcome.events if isinstance(event, SignalRefused))
+    reasons = [event.reason for event in outcome.events if isinstance(event, SignalRefused)]
+    return Counter(reasons) if reasons else _NONE
 
 
 def _cause_of(submission: Submission) -> dict[str, Any]:

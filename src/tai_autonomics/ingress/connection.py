@@ -12,6 +12,7 @@ the size of a header, nor the time that it may take, nor readers that do not rea
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator, MutableMapping
+from functools import partial
 from http import HTTPStatus
 from math import inf
 from typing import Any, Final, NoReturn
@@ -26,6 +27,7 @@ from uvicorn.server import ServerState
 from tai_autonomics.application.ports import Answered
 from tai_autonomics.ingress.exchange import NO_ROUTE
 from tai_autonomics.ingress.replies import REASONS, Problem
+from tai_autonomics.ingress.turns import Turns
 
 Message = MutableMapping[str, Any]
 
@@ -34,6 +36,8 @@ BODY_BYTES_WAITING_MAX: Final = 64 * 1024
 """So much of a body waits for the application; past it the connection is not read."""
 NO_METHOD: Final = "(none)"
 """Of what never became a request."""
+PROBES: Final = frozenset({b"/health", b"/health/live"})
+"""They begin at once: a platform that does not hear within seconds that an instance lives replaces it."""
 _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 _CLOSE: Final = (b"connection", b"close")
 _EXPECTING: Final = (b"expect", b"100-continue")
@@ -146,12 +150,14 @@ class Connection(asyncio.Protocol):
         bounds: ServerBounds,
         refusals: Iterator[int],
         refused: Callable[[Answered], None],
+        turns: Turns,
     ) -> None:
         self._app = config.loaded_app
         self._server = server_state
         self._bounds = bounds
         self._refusals = refusals
         self._refused = refused
+        self._turns = turns
         self._loop = _loop or asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
         # What follows a request that asked to close is dropped with the connection, and does not cost its answer.
@@ -305,6 +311,12 @@ class Connection(asyncio.Protocol):
         # The application bounds how long it takes, the body's arrival included.
         self._until = inf
         self._begun = turn
+        if turn.scope["raw_path"] in PROBES:
+            self._start(turn)
+        else:
+            self._turns.begin(partial(self._start, turn))
+
+    def _start(self, turn: Turn) -> None:
         task = self._loop.create_task(self._app(turn.scope, turn.receive, turn.send))
         self._server.tasks.add(task)
         task.add_done_callback(turn.ended)

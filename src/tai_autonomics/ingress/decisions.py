@@ -1,6 +1,6 @@
 """Hands a command to the corridor, and brings its decision back to the caller."""
 
-from asyncio import CancelledError, Task, create_task, gather
+from asyncio import CancelledError
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -11,10 +11,9 @@ from tai_autonomics.domain.identifiers import TenantId, parse_ledger, parse_tena
 from tai_autonomics.domain.tenant import Command
 from tai_autonomics.ingress.authentication import require_tenant
 from tai_autonomics.ingress.exchange import Exchange, Reply
-from tai_autonomics.ingress.front_door import FrontDoor
+from tai_autonomics.ingress.front_door import Entered, FrontDoor
 from tai_autonomics.ingress.parsing import command_id
 from tai_autonomics.ingress.replies import Item, is_ours, item_of, problem_of, reply_of
-from tai_autonomics.ingress.turns import in_turns
 from tai_autonomics.ledger.records import Part
 
 EVERY_TENANT: Final = "*"
@@ -126,18 +125,30 @@ async def submit_all(
 
     Submitting a long list takes some of it; the last one still has MARGIN_SECONDS.
     """
-    waiting: list[Task[Answer]] = []
+    entered: list[Entered | Exception] = []
     until = door.clock.monotonic() + timeout_seconds
     try:
-        async for submission in in_turns(submissions):
+        async for submission in door.turns.of(submissions):
             seconds = max(until - door.clock.monotonic(), MARGIN_SECONDS)
-            submitted = create_task(door.corridor.submit(submission, timeout_seconds=seconds))
-            waiting.append(submitted)  # one by one, so that a cancellation reaches each of them
-        return await gather(*waiting, return_exceptions=True)
+            try:
+                entered.append(door.corridor.enter(submission, timeout_seconds=seconds))
+            except Exception as error:  # noqa: BLE001  # one command's error is its own answer
+                entered.append(error)
+        return [await _outcome(each) for each in entered]
     except CancelledError:
-        for task in waiting:
-            task.cancel()
+        for each in entered:
+            if not isinstance(each, Exception):
+                each.leave()
         raise
+
+
+async def _outcome(entered: Entered | Exception) -> Answer | BaseException:
+    if isinstance(entered, Exception):
+        return entered
+    try:
+        return await entered.answer()
+    except Exception as error:  # noqa: BLE001  # one command's error is its own answer
+        return error
 
 
 async def reply_with(exchange: Exchange, door: FrontDoor, answer: Answer) -> Reply:
@@ -152,11 +163,12 @@ async def reply_with(exchange: Exchange, door: FrontDoor, answer: Answer) -> Rep
 
 
 async def items_with(exchange: Exchange, door: FrontDoor, outcomes: Sequence[Answer | BaseException]) -> list[Item]:
-    """Each command's own answer among several; an error of ours is told to the observer."""
-    return [_item(exchange, door, outcome) async for outcome in in_turns(outcomes)]
+    """Each command's own answer among several."""
+    return [item_with(exchange, door, outcome) async for outcome in door.turns.of(outcomes)]
 
 
-def _item(exchange: Exchange, door: FrontDoor, outcome: Answer | BaseException) -> Item:
+def item_with(exchange: Exchange, door: FrontDoor, outcome: Answer | BaseException) -> Item:
+    """One command's answer among several; an error of ours is told to the observer."""
     if isinstance(outcome, BaseException):
         if is_ours(outcome):
             tell_of(exchange, door, outcome)

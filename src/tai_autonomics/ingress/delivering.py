@@ -34,7 +34,6 @@ from tai_autonomics.ingress.front_door import FrontDoor, Limits
 from tai_autonomics.ingress.marketplace import DEFAULTS, Parsed, command_of
 from tai_autonomics.ingress.replies import is_ours, problem_of
 from tai_autonomics.ingress.signals import Pushed, asked_of, pushed_signal
-from tai_autonomics.ingress.turns import in_turns
 
 WHITE_SPACE: Final = b" \t\r\n"
 
@@ -95,12 +94,12 @@ _arrays: Final = msgspec.json.Decoder(list[Raw])
 _events: Final = msgspec.json.Decoder(CloudEvent)
 
 
-async def understand(delivery: Delivery, limits: Limits) -> list[Understood]:
+async def understand(delivery: Delivery, door: FrontDoor) -> list[Understood]:
     """
     The commands of the payload, in the order of their first items. Raises Malformed and TurnedAway when it is not
     understood, Forbidden when its caller does not reach one of its tenants.
     """
-    commands = await _commands_of(delivery, limits)
+    commands = await _commands_of(delivery, door)
     for each in commands:
         require_tenant(delivery.caller, each.submission.tenant)
     return commands
@@ -161,19 +160,19 @@ def _is_of_all(error: BaseException) -> bool:
     return isinstance(error, Unavailable) and not isinstance(error, LedgerNewerThanCode | ConcurrentWrite)
 
 
-async def _commands_of(delivery: Delivery, limits: Limits) -> list[Understood]:
+async def _commands_of(delivery: Delivery, door: FrontDoor) -> list[Understood]:
     """Typed reading comes first: it refuses a hostile shape before the whole is built."""
-    payload = delivery.payload
+    payload, limits = delivery.payload, door.limits
     if len(payload) > limits.push_payload_bytes_max:
         raise TurnedAway("body_too_large", "the payload is too large")
     if not payload.lstrip(WHITE_SPACE).startswith(b"["):
         draft = _read(payload, delivery, "", limits)
-        return await _together(delivery, [draft], [strict_json.parse(payload)])
+        return await _together(delivery, door, [draft], [strict_json.parse(payload)])
     raws = strict_json.decode(_arrays, payload)
     if not 1 <= len(raws) <= limits.items_max:
         raise Malformed("malformed_request", f"an array of 1 to {limits.items_max} items")
-    drafts = [_read(bytes(raw), delivery, f"/{index}", limits) async for index, raw in in_turns(enumerate(raws))]
-    return await _together(delivery, drafts, strict_json.parse(payload))
+    drafts = [_read(bytes(raw), delivery, f"/{index}", limits) async for index, raw in door.turns.of(enumerate(raws))]
+    return await _together(delivery, door, drafts, strict_json.parse(payload))
 
 
 def _read(raw: bytes, delivery: Delivery, index: str, limits: Limits) -> Draft:
@@ -197,11 +196,13 @@ def _read(raw: bytes, delivery: Delivery, index: str, limits: Limits) -> Draft:
     return Draft(item, command_id, is_event or item.key is not None, is_event)
 
 
-async def _together(delivery: Delivery, drafts: Sequence[Draft], members: Sequence[dict[str, Any]]) -> list[Understood]:
+async def _together(
+    delivery: Delivery, door: FrontDoor, drafts: Sequence[Draft], members: Sequence[dict[str, Any]]
+) -> list[Understood]:
     """The signals of one tenant are one command, as far as a receipt holds them. `members` are strictly parsed."""
     found: list[Understood] = []
     plain: dict[str, list[tuple[int, Signal]]] = {}
-    async for index, draft in in_turns(enumerate(drafts)):
+    async for index, draft in door.turns.of(enumerate(drafts)):
         match draft.item:
             case Pushed(tenant, signal) if not draft.has_own_id:
                 plain.setdefault(tenant, []).append((index, signal))
@@ -209,7 +210,7 @@ async def _together(delivery: Delivery, drafts: Sequence[Draft], members: Sequen
                 found.append(_observe(delivery, tenant, draft.command_id, (signal,), (index,)))
             case Parsed() as parsed:
                 found.append(_command(delivery, draft, parsed, members[index], index))
-    async for tenant, signals in in_turns(plain.items()):
+    async for tenant, signals in door.turns.of(plain.items()):
         indexes = iter([index for index, _ in signals])
         for some in split(signal for _, signal in signals):
             items = tuple(islice(indexes, len(some)))

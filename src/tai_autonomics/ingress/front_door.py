@@ -28,6 +28,7 @@ from tai_autonomics.application.queries import (
 )
 from tai_autonomics.domain.governor import Stage
 from tai_autonomics.domain.tenant import Check
+from tai_autonomics.ingress.turns import Turns
 from tai_autonomics.ledger.records import Erased, Quarantined
 
 
@@ -64,10 +65,20 @@ class Drain:
         self.begun = True
 
 
+class Entered(Protocol):
+    """A command on its way to its decision."""
+
+    async def answer(self) -> Answer: ...
+
+    def leave(self) -> None: ...
+
+
 class Corridor(Protocol):
     """The write path."""
 
     async def submit(self, submission: Submission, *, timeout_seconds: float) -> Answer: ...
+
+    def enter(self, submission: Submission, *, timeout_seconds: float) -> Entered: ...
 
 
 class Queries(Protocol):
@@ -127,3 +138,4 @@ class FrontDoor(Struct, frozen=True, kw_only=True):
     version: str
     limits: Limits
     drain: Drain
+    turns: Turns

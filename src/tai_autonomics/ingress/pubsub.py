@@ -25,7 +25,7 @@ from tai_autonomics.application.corridor import Answer
 from tai_autonomics.domain.moments import moment_of
 from tai_autonomics.errors import Forbidden, IdempotencyKeyReused, Malformed, StoreUnavailable
 from tai_autonomics.ingress import parsing, strict_json
-from tai_autonomics.ingress.decisions import caller_of, count_more, items_with, seconds_left, tell_of
+from tai_autonomics.ingress.decisions import caller_of, count_more, item_with, seconds_left, tell_of
 from tai_autonomics.ingress.delivering import (
     Delivery,
     Outcome,
@@ -40,7 +40,6 @@ from tai_autonomics.ingress.front_door import FrontDoor
 from tai_autonomics.ingress.redriving import redrive_at
 from tai_autonomics.ingress.replies import Item, is_ours, json_reply, problem_of
 from tai_autonomics.ingress.signals import signal_items
-from tai_autonomics.ingress.turns import in_turns
 from tai_autonomics.ledger.records import Quarantined
 
 ENVELOPE_BYTES_MAX: Final = 256 * 1024
@@ -173,7 +172,7 @@ async def _deliver(exchange: Exchange, door: FrontDoor, pushed: Pushed) -> PushR
         payload = payload_of(pushed.data)
         caller = caller_of(exchange)
         delivery = Delivery(pushed.subscription, pushed.message_id, caller, exchange.trace, payload, exchange.span)
-        understood = await understand(delivery, door.limits)
+        understood = await understand(delivery, door)
     except (Malformed, TurnedAway) as error:
         return await _quarantined(exchange, door, pushed, error.reason, curable=False)
     exchange.submitted = True
@@ -202,8 +201,7 @@ async def _items(
 ) -> list[Item]:
     """Each item's own answer, in the payload's order."""
     found: dict[int, Item] = {}
-    items = await items_with(exchange, door, outcomes)
-    async for each, outcome, item in in_turns(zip(commands, outcomes, items, strict=True)):
+    async for each, outcome in door.turns.of(zip(commands, outcomes, strict=True)):
         count = len(each.items)
         if each.is_signals and isinstance(outcome, Answer):
             found.update(zip(each.items, signal_items(outcome, count, door.clock), strict=True))
@@ -211,7 +209,7 @@ async def _items(
         if each.is_signals and isinstance(outcome, BaseException):
             # They are gone, and nobody reads the answer to a push: the log says so.
             exchange.reason = problem_of(outcome, exchange.id).reason
-        found.update(dict.fromkeys(each.items, item))
+        found.update(dict.fromkeys(each.items, item_with(exchange, door, outcome)))
     return [found[index] for index in sorted(found)]
 
 

@@ -77,7 +77,7 @@ class Redriving:
 
     async def _delivered(self, message: Quarantined) -> BaseException | None:
         """What still leaves a command of it undecided, as `undecided` says and raises."""
-        items = await understand(_delivery_of(message), self._door.limits)
+        items = await understand(_delivery_of(message), self._door)
         outcomes = await decide_items(
             self._door, items, admit=_anyone, timeout_seconds=self._door.limits.request_seconds
         )

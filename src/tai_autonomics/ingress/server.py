@@ -22,6 +22,7 @@ import uvicorn
 from tai_autonomics.application.ports import Answered
 from tai_autonomics.errors import InvalidSetting
 from tai_autonomics.ingress.connection import Connection, ServerBounds
+from tai_autonomics.ingress.turns import Turns
 
 __all__ = ["ServerBounds", "listen", "serve"]
 
@@ -47,6 +48,7 @@ async def serve(
     listening: socket.socket,
     *,
     bounds: ServerBounds,
+    turns: Turns,
     refused: Callable[[Answered], None],
     on_started: Callable[[], None],
     on_draining: Callable[[], None],
@@ -57,9 +59,10 @@ async def serve(
     `on_draining` is called in the moment of the first signal; a second signal ends the wait. `refused` is told of each
     answer to what never became a request.
     """
+    protocol = partial(Connection, bounds=bounds, refusals=count(1), refused=refused, turns=turns)
     config = uvicorn.Config(
         app,
-        http=cast("type[asyncio.Protocol]", partial(Connection, bounds=bounds, refusals=count(1), refused=refused)),
+        http=cast("type[asyncio.Protocol]", protocol),
         ws="none",
         lifespan="off",
         loop="none",

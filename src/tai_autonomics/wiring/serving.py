@@ -33,6 +33,7 @@ from tai_autonomics.ingress.redriving import Redriving
 from tai_autonomics.ingress.scraping import serve_scrapes
 from tai_autonomics.ingress.server import ServerBounds, listen
 from tai_autonomics.ingress.server import serve as serve_http
+from tai_autonomics.ingress.turns import Turns
 from tai_autonomics.ledger.records import Erased
 from tai_autonomics.settings import Loaded, Settings, switched_off
 from tai_autonomics.telemetry.observer import Telemetry
@@ -188,6 +189,7 @@ async def _serve_house(
             build(door),
             listening,
             bounds=server_bounds(settings),
+            turns=door.turns,
             refused=told.answered,
             on_started=on_started,
             on_draining=begin_drain,
@@ -237,6 +239,7 @@ def front_door(
         version=__version__,
         limits=limits(settings),
         drain=drain,
+        turns=Turns(),
     )
 
 

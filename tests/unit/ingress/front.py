@@ -47,6 +47,7 @@ from tai_autonomics.errors import IdempotencyKeyReused, Unauthenticated
 from tai_autonomics.identity.webhooks import Sender, SignedWebhooks
 from tai_autonomics.ingress.app import build
 from tai_autonomics.ingress.front_door import Drain, FrontDoor, Limits
+from tai_autonomics.ingress.turns import Turns
 from tai_autonomics.ledger.commitment import commit
 from tai_autonomics.ledger.receipt import seal
 from tai_autonomics.ledger.records import GENESIS, Erased, Part, Quarantined, Receipt
@@ -114,6 +115,19 @@ class TokenTable:
         return TOKENS[token]
 
 
+class Submitted:
+    """A command that MemoryCorridor has taken."""
+
+    def __init__(self, task: asyncio.Task[Answer]) -> None:
+        self._task = task
+
+    async def answer(self) -> Answer:
+        return await self._task
+
+    def leave(self) -> None:
+        self._task.cancel()
+
+
 class MemoryCorridor:
     """Seals whatever comes, one ledger a tenant; `refuse_with` and `raise_with` say otherwise for a tenant."""
 
@@ -143,6 +157,11 @@ class MemoryCorridor:
         receipt = self._sealed(submission, ledger)
         ledger.append(receipt)
         return Answer(receipt, replayed=False)
+
+    def enter(self, submission: Submission, *, timeout_seconds: float) -> "Submitted":
+        return Submitted(
+            asyncio.get_running_loop().create_task(self.submit(submission, timeout_seconds=timeout_seconds))
+        )
 
     def _sealed(self, submission: Submission, ledger: list[Receipt]) -> Receipt:
         seq = len(ledger) + 1
@@ -371,6 +390,7 @@ class House:
             version="1.2.3",
             limits=Limits(**limits),
             drain=self.drain,
+            turns=Turns(),
         )
         self.app = build(self.door)
 

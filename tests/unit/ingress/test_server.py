@@ -14,6 +14,7 @@ from tests.unit.ingress.front import VERIFY, House
 
 from tai_autonomics.errors import InvalidSetting
 from tai_autonomics.ingress.server import ServerBounds, listen, serve
+from tai_autonomics.ingress.turns import ROOM, Turns
 
 LARGE = b"x" * 30_000_000
 GET = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -56,6 +57,7 @@ async def running(house: House | None = None, app: Any = None, **bounds: Any) ->
             app or behind.app,
             listening,
             bounds=ServerBounds(**bounds),
+            turns=Turns(),
             refused=behind.ear.answered,
             on_started=started.set,
             on_draining=draining,
@@ -362,3 +364,28 @@ def test_a_host_that_is_not_ours_is_said_clearly() -> None:
 
 def test_the_body_of_these_tests_is_understood() -> None:
     assert House().post("/marketplace", BODY).status == House().post("/marketplace", VERIFY).status == 200
+
+
+# ---- turns
+
+
+def test_a_probe_begins_at_once_and_a_burst_that_came_first_a_few_at_a_time(run: Run) -> None:
+    begun: list[str] = []
+
+    async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        begun.append(scope["path"])
+        await hasty(scope, receive, send)
+
+    async def scenario(server: Running) -> None:
+        burst = [await server.connect() for _ in range(50)]
+        probe = await server.connect()
+        for number, (_, writer) in enumerate(burst):
+            writer.write(b"GET /%d HTTP/1.1\r\nhost: x\r\n\r\n" % number)
+        probe[1].write(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+        for reader, writer in [*burst, probe]:
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+            writer.close()
+
+    run(scenario, app=app)
+    assert begun.index("/health") <= ROOM
+    assert sorted(begun) == sorted(["/health", *(f"/{number}" for number in range(50))])

@@ -1,7 +1,7 @@
-"""A long list takes turns with the other requests."""
+"""Requests and long lists take turns: no flood of the ones and no length of the others holds the event loop."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -10,14 +10,14 @@ from tests.unit.ingress.front import GRANT, House, Response, envelope
 
 from tai_autonomics.application.corridor import Answer, Submission
 from tai_autonomics.ingress.decisions import MARGIN_SECONDS
-from tai_autonomics.ingress.turns import ITEMS_AT_ONCE, in_turns
+from tai_autonomics.ingress.turns import HANDFUL, ROOM, Turns
 
 pytestmark = pytest.mark.anyio
 
 ITEMS = 1_000
 SIGNAL = {"metric": "cpu_utilization", "value": 21.5}
-PASSES = ITEMS // ITEMS_AT_ONCE
-"""So often one walk through the list lets others in."""
+ITEMS_AT_ONCE = (ROOM + 1) * HANDFUL
+"""So many are done at most until a lone list lets others in."""
 
 
 def pushed(house: House, items: list[dict[str, Any]]) -> Coroutine[Any, Any, Response]:
@@ -28,18 +28,72 @@ def of_each_tenant(item: dict[str, Any]) -> list[dict[str, Any]]:
     return [{**item, "tenant_id": f"t{number}"} for number in range(ITEMS)]
 
 
-async def test_every_item_comes_in_order_and_others_are_served_after_every_few() -> None:
+async def one_turn() -> None:
+    await asyncio.sleep(0)
+
+
+async def test_what_begins_begins_in_order_and_a_turn_has_room_for_few() -> None:
+    turns, begun = Turns(), list[int]()
+    for number in range(3 * ROOM):
+        turns.begin(lambda number=number: begun.append(number))  # type: ignore[misc]
+    for turn in (1, 2, 3):
+        assert begun == list(range(turn * ROOM))
+        await one_turn()
+    turns.begin(lambda: begun.append(-1))
+    assert begun[-1] == -1, "the room of a turn that has passed is there again"
+
+
+async def test_lists_share_the_room_of_a_turn_however_many_they_are() -> None:
+    turns, seen = Turns(), list[int]()
+
+    async def walk() -> list[int]:
+        return [item async for item in turns.of(_noted(seen))]
+
+    walks = [asyncio.create_task(walk()) for _ in range(50)]
+    while not all(walk.done() for walk in walks):
+        before = len(seen)
+        await one_turn()
+        # The first handful of each needs no room: it comes when its task begins.
+        assert len(seen) - before <= (0 if before else 50 * (HANDFUL + 1)) + ROOM * HANDFUL
+    assert [await walk for walk in walks] == [list(range(ITEMS))] * 50
+
+
+def _noted(seen: list[int]) -> Iterator[int]:
+    for item in range(ITEMS):
+        seen.append(item)
+        yield item
+
+
+async def test_a_list_whose_caller_is_gone_leaves_the_line() -> None:
+    turns = Turns()
+
+    async def walk() -> None:
+        async for _ in turns.of(range(ITEMS)):
+            pass
+
+    gone = asyncio.create_task(walk())
+    await one_turn()
+    gone.cancel()
+    with suppress(asyncio.CancelledError):
+        await gone
+    begun: list[int] = []
+    turns.begin(lambda: begun.append(1))
+    await one_turn()
+    assert begun == [1]
+
+
+async def test_every_item_comes_in_order_and_others_are_served_meanwhile() -> None:
     served: list[int] = []
 
     async def others() -> None:
         while True:
             served.append(0)
-            await asyncio.sleep(0)
+            await one_turn()
 
-    waiting = asyncio.create_task(others())
-    assert [item async for item in in_turns(range(ITEMS))] == list(range(ITEMS))
+    turns, waiting = Turns(), asyncio.create_task(others())
+    assert [item async for item in turns.of(range(ITEMS))] == list(range(ITEMS))
     waiting.cancel()
-    assert len(served) >= PASSES - 1
+    assert len(served) >= ITEMS // ITEMS_AT_ONCE
 
 
 @pytest.mark.parametrize("item", [GRANT, SIGNAL], ids=["commands", "signals"])
@@ -53,7 +107,7 @@ async def test_health_is_answered_while_a_long_message_is_read_and_decided_and_a
         await asyncio.sleep(0)
     assert len(message.result().json["items"]) == ITEMS
     # It is walked through when it is read, put together, submitted and answered.
-    assert answered >= 4 * (PASSES - 1)
+    assert answered >= 4 * (ITEMS // ITEMS_AT_ONCE)
 
 
 @pytest.mark.parametrize("seconds_each", [0.005, 0.02], ids=["in time", "too long"])
