@@ -21,7 +21,7 @@ pytestmark = pytest.mark.long
 
 KIBIBYTE = 1024
 WHEEL_BYTES_MAX = 800 * KIBIBYTE
-SDIST_BYTES_MAX = 800 * KIBIBYTE
+SDIST_BYTES_MAX = 1024 * KIBIBYTE
 FILE_BYTES_MAX = 600 * KIBIBYTE
 """No file of an artifact is larger: a lock file is the largest."""
 APACHE_2_0 = "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"
