@@ -29,9 +29,9 @@ MODULES: Final = (
     "plans",
     "policy",
     "simulate",
+    "completion",
     "config",
     "doctor",
-    "completion",
 )
 """In the order of the help."""
 
