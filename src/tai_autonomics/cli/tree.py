@@ -32,6 +32,7 @@ MODULES: Final = (
     "completion",
     "config",
     "doctor",
+    "checklist",
 )
 """In the order of the help."""
 

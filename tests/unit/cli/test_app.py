@@ -1,6 +1,7 @@
 """How a command line ends, whatever it was."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from tests.unit.cli.exports import CommandLine
 
 from tai_autonomics import __version__
+from tai_autonomics.__main__ import main
 from tai_autonomics.cli.statuses import ExitStatus, status_of
 from tai_autonomics.cli.tree import MODULES
 from tai_autonomics.errors import (
@@ -26,6 +28,24 @@ from tai_autonomics.policy.file import shipped
 def test_the_version_is_printed(cli: CommandLine) -> None:
     assert cli("--version") == 0
     assert cli.out == f"tai-autonomics {__version__}\n"
+
+
+def test_as_the_first_process_of_a_container_it_is_ended_by_sigterm_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    monkeypatch.setattr(sys, "argv", ["tai-autonomics", "--version"])
+    try:
+        with pytest.raises(SystemExit):
+            main()
+        handler = signal.getsignal(signal.SIGTERM)
+        assert callable(handler)
+        with pytest.raises(SystemExit) as ended:
+            handler(signal.SIGTERM, None)
+        assert ended.value.code == 143
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_without_a_command_the_help_is_shown_and_the_status_is_usage(cli: CommandLine) -> None:
