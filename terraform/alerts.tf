@@ -1,14 +1,8 @@
 # What watches the service: an alert policy for each alert, the objectives, and the dashboard. Their queries are on what
 # the sidecar scrapes from /metrics, and are written from one source: `python -m observability`.
 
-variable "service" {
-  description = "The Cloud Run service; Managed Prometheus calls it the namespace of what its sidecar scrapes."
-  type        = string
-  default     = "tai-autonomics"
-}
-
 variable "subscription" {
-  description = "The push subscription whose backlog is watched."
+  description = "The push subscription to POST /pubsub, whose backlog is watched."
   type        = string
   default     = "erlang-autonomics-signals"
 }
@@ -25,6 +19,18 @@ variable "notification_channels" {
   }
 }
 
+variable "alert_emails" {
+  description = "E-mail addresses that are told, by severity; each becomes a notification channel."
+  type = object({
+    critical = set(string)
+    warning  = set(string)
+  })
+  default = {
+    critical = []
+    warning  = []
+  }
+}
+
 variable "runbook" {
   description = "Where docs/RUNBOOK.md can be read by whoever is told: the address of its page, without an anchor."
   type        = string
@@ -34,6 +40,22 @@ variable "runbook" {
 locals {
   alerts     = jsondecode(file("${path.module}/alerts.json"))
   objectives = jsondecode(replace(file("${path.module}/objectives.json"), "$service", var.service))
+
+  told = {
+    for severity in ["critical", "warning"] : severity => concat(
+      var.notification_channels[severity],
+      [for address in var.alert_emails[severity] : google_monitoring_notification_channel.email[address].name],
+    )
+  }
+}
+
+resource "google_monitoring_notification_channel" "email" {
+  for_each = setunion(var.alert_emails.critical, var.alert_emails.warning)
+
+  project      = var.project
+  display_name = each.value
+  type         = "email"
+  labels       = { email_address = each.value }
 }
 
 resource "google_monitoring_alert_policy" "alert" {
@@ -72,7 +94,7 @@ resource "google_monitoring_alert_policy" "alert" {
     auto_close = "1800s"
   }
 
-  notification_channels = each.value.severity == "CRITICAL" ? var.notification_channels.critical : var.notification_channels.warning
+  notification_channels = local.told[lower(each.value.severity)]
 
   user_labels = {
     service = var.service

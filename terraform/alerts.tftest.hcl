@@ -3,6 +3,9 @@
 variables {
   project      = "acme-prod"
   location     = "eur3"
+  region       = "europe-west1"
+  jwt_issuer   = "https://login.example/"
+  jwt_audience = "https://entitlements.example"
   service      = "entitlements"
   subscription = "entitlement-signals"
   runbook      = "https://wiki.example/runbook"
@@ -96,5 +99,25 @@ run "every_alert_becomes_a_policy" {
       "resource.labels.namespace=\"entitlements\"",
     )
     error_message = "An objective is not of the service that was named."
+  }
+}
+
+run "an_address_that_is_named_is_told" {
+  command = plan
+
+  variables {
+    alert_emails = {
+      critical = ["oncall@example.com"]
+      warning  = ["oncall@example.com", "platform@example.com"]
+    }
+  }
+
+  assert {
+    condition = (
+      keys(google_monitoring_notification_channel.email) == ["oncall@example.com", "platform@example.com"]
+      && google_monitoring_notification_channel.email["oncall@example.com"].type == "email"
+      && length(google_monitoring_alert_policy.alert) > 20
+    )
+    error_message = "An address has no channel."
   }
 }

@@ -4,8 +4,11 @@ run "the_database_can_be_brought_back" {
   command = plan
 
   variables {
-    project  = "acme-prod"
-    location = "eur3"
+    project      = "acme-prod"
+    location     = "eur3"
+    region       = "europe-west1"
+    jwt_issuer   = "https://login.example/"
+    jwt_audience = "https://entitlements.example"
   }
 
   assert {
@@ -38,9 +41,12 @@ run "no_backup_is_kept_longer_than_firestore_keeps_it" {
   command = plan
 
   variables {
-    project     = "acme-prod"
-    location    = "eur3"
-    backup_days = 99
+    project      = "acme-prod"
+    location     = "eur3"
+    region       = "europe-west1"
+    jwt_issuer   = "https://login.example/"
+    jwt_audience = "https://entitlements.example"
+    backup_days  = 99
   }
 
   expect_failures = [var.backup_days]
