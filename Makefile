@@ -10,7 +10,7 @@ IMAGE ?= tai-autonomics:latest
 TERRAFORM := .venv-terraform
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check audit bench load soak image image-test lock clean format
+.PHONY: help run test check audit bench load soak dist image image-test lock clean format
 
 help: ## Print this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,10 @@ load: $(VENV)/.dev $(LOAD)/.made ## Load a service of its own for LOAD_SECONDS (
 soak: $(VENV)/.dev $(LOAD)/.made ## Watch a service under a steady load for SOAK_SECONDS (600); fails where anything grows.
 	@$(BIN)/python -m benchmarks.steady.soak
 
+dist: $(VENV)/.run ## Build the wheel and the sdist of this checkout into dist/: the same bytes whoever builds a commit.
+	@rm -f dist/*.whl dist/*.tar.gz
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m hatchling build -d dist
+
 image: $(IMAGING)/.made ## Build the image IMAGE by docker, podman or buildah, and its bill of materials in dist/ (STAND_IN=1: without a registry).
 	@$(if $(STAND_IN),PYTHON=$(BIN)/python container/stand-in,container/build) $(IMAGE)
 	@SYFT=$(IMAGING)/bin/syft container/sbom $(IMAGE)
@@ -66,7 +70,7 @@ format: $(VENV)/.dev ## Format the code and mend what the linter can.
 # Everything is tested in the environment of dev.txt, so what is shipped has its versions.
 LOCK := uv pip compile -q --generate-hashes --no-emit-index-url --universal --python-version 3.11
 lock: ## Resolve requirements/*.txt anew (needs uv on the PATH).
-	$(LOCK) --extra dev pyproject.toml -o requirements/dev.txt
+	$(LOCK) --extra gcp --group dev pyproject.toml -o requirements/dev.txt
 	$(LOCK) -c requirements/dev.txt pyproject.toml -o requirements/run.txt
 	printf "editables>=0.5\nhatchling>=1.27\n" | $(LOCK) -c requirements/dev.txt - -o requirements/build.txt
 	$(LOCK) -c requirements/dev.txt --extra otel pyproject.toml -o requirements/otel.txt

@@ -13,7 +13,7 @@ from tai_autonomics.cli.ledgers import Place, ask, at_place, ledgers
 from tai_autonomics.cli.loop import complete
 from tai_autonomics.cli.options import AsJson, DataDir, Quiet, TokenFile, Url
 from tai_autonomics.cli.output import Output, counted
-from tai_autonomics.cli.statuses import EPILOG
+from tai_autonomics.cli.statuses import epilog
 from tai_autonomics.cli.tree import group
 from tai_autonomics.domain.governor import CancelAction, DenyAction
 from tai_autonomics.domain.identifiers import ActionId, parse_name, parse_tenant_id
@@ -28,7 +28,7 @@ Action = Annotated[str, typer.Argument(metavar="ACTION", help="Its id, as list s
 Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; an erasable part of the receipt.")]
 
 
-@app.command("list", epilog=EPILOG)
+@app.command("list", epilog=epilog("actions list", "actions list -t acme"))
 @at_place
 def list_actions(
     tenant: Annotated[
@@ -42,7 +42,11 @@ def list_actions(
     place: Place,
     output: Output,
 ) -> None:
-    """List a tenant's actions, the newest first, or those in flight of every tenant; each in a line."""
+    """
+    List a tenant's actions, the newest first, each in a line.
+
+    Without a tenant, those in flight of every one.
+    """
     if tenant is not None:
         parse_tenant_id(tenant)
     state = next((each for each in (*STAGES, *RESULTS) if each == status), None)
@@ -59,7 +63,7 @@ def list_actions(
     complete(work())
 
 
-@app.command(epilog=EPILOG)
+@app.command(epilog=epilog("actions show acme ACTION"))
 @at_place
 def show(tenant: Tenant, action: Action, *, place: Place, output: Output) -> None:
     """Show an action, and what became of it, receipt by receipt."""
@@ -69,7 +73,7 @@ def show(tenant: Tenant, action: Action, *, place: Place, output: Output) -> Non
     output.show(document, *lines_of(document))
 
 
-@app.command(epilog=EPILOG)
+@app.command(epilog=epilog("actions approve acme ACTION --url http://127.0.0.1:8080 --token-file ann.token"))
 def approve(
     tenant: Tenant,
     action: Action,
@@ -81,7 +85,9 @@ def approve(
     quiet: Quiet = False,
 ) -> int:
     """
-    Approve an action that waits for it, as the person whose token it is: only over --url.
+    Approve an action that waits for it.
+
+    Only over --url, as the person whose token it is.
 
     Where several people must approve, each needs a token of their own.
     """
@@ -91,17 +97,21 @@ def approve(
     return deciding.tell(place, tenant, _word("approve", action, None), reason, Output(json=as_json, quiet=quiet))
 
 
-@app.command(epilog=EPILOG)
+@app.command(epilog=epilog("actions deny acme ACTION --reason 'too early' --url http://127.0.0.1:8080"))
 @at_place
 def deny(tenant: Tenant, action: Action, reason: Reason = None, *, place: Place, output: Output) -> int:
     """Deny an action that waits for approval: nothing is done."""
     return deciding.tell(place, tenant, _word("deny", action, DenyAction), reason, output)
 
 
-@app.command(epilog=EPILOG)
+@app.command(epilog=epilog("actions cancel acme ACTION --url http://127.0.0.1:8080"))
 @at_place
 def cancel(tenant: Tenant, action: Action, reason: Reason = None, *, place: Place, output: Output) -> int:
-    """Cancel an action, while no attempt of it is under way: nothing more is done."""
+    """
+    Cancel an action, while no attempt of it is under way.
+
+    Nothing more is done.
+    """
     return deciding.tell(place, tenant, _word("cancel", action, CancelAction), reason, output)
 
 

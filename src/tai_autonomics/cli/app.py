@@ -9,17 +9,15 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 from typer.main import get_command
 
 from tai_autonomics import __version__
 from tai_autonomics.cli.statuses import EPILOG, ExitStatus, status_of
-from tai_autonomics.cli.tree import Root
+from tai_autonomics.cli.tree import COMPLETE, PROGRAM, Root
 from tai_autonomics.errors import InvalidPlans, InvalidSetting, TaiError
-
-PROGRAM: Final = "tai-autonomics"
 
 app = typer.Typer(
     cls=Root,
@@ -66,6 +64,11 @@ def run(arguments: Sequence[str]) -> int:
 
 def _status_of(arguments: Sequence[str]) -> int:
     try:
+        if (instruction := os.environ.get(COMPLETE)) is not None:
+            # A shell asks which words may come next: imported only then.
+            from tai_autonomics.cli.completion import answer
+
+            return answer(get_command(app), instruction)
         return _invoke(arguments)
     except typer.Exit as exit_:
         return exit_.exit_code

@@ -198,8 +198,8 @@ async def archive(
                     archived += 1
                     output.show(done, _said_of(done))
     if not archived and status is ExitStatus.YES and not output.json:
-        old = f"{wanted.days or ARCHIVE_DAYS} days old and not to be kept any longer"
-        output.show(None, f"nothing to archive: no ledger has {counted(wanted.at_least, 'receipt')} that are {old}")
+        older = f"older than {wanted.days or ARCHIVE_DAYS} days and not to be kept any longer"
+        output.show(None, f"nothing to archive: no ledger has {counted(wanted.at_least, 'receipt')} {older}")
     return status
 
 

@@ -12,7 +12,7 @@ from tai_autonomics.cli.ledgers import Place
 from tai_autonomics.cli.options import AsJson, DataDir, Quiet, TokenFile, Url
 from tai_autonomics.cli.output import Output
 from tai_autonomics.cli.spans import until_of
-from tai_autonomics.cli.statuses import EPILOG
+from tai_autonomics.cli.statuses import epilog
 from tai_autonomics.cli.tree import group
 from tai_autonomics.domain.compliance import Verdict, parse_evidence
 from tai_autonomics.domain.identifiers import parse_name
@@ -22,7 +22,7 @@ VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)
 app = group()
 
 
-@app.command(epilog=EPILOG)
+@app.command(epilog=epilog("attest acme soc2 --evidence urn:report:7 --until 365d --url http://127.0.0.1:8080"))
 def attest(
     tenant: Tenant,
     control: Annotated[str, typer.Argument(metavar="CONTROL", help="As the plan's requires names it.")],
@@ -41,7 +41,11 @@ def attest(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> int:
-    """Attest a control, as the auditor whose token it is: only over --url."""
+    """
+    Attest a control.
+
+    Only over --url, as the auditor whose token it is.
+    """
     place = Place(store=None, data_dir=data_dir, url=url, token_file=token_file)
     if url is None:
         raise typer.BadParameter("a verdict is an auditor's: give --url, and --token-file with that person's token")

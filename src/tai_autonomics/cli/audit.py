@@ -17,7 +17,7 @@ from tai_autonomics.cli.loop import complete
 from tai_autonomics.cli.options import AsJson, DataDir, Quiet, StoreUrl, TokenFile, settings_of
 from tai_autonomics.cli.output import Output, counted
 from tai_autonomics.cli.spans import since_of
-from tai_autonomics.cli.statuses import EPILOG, ExitStatus
+from tai_autonomics.cli.statuses import ExitStatus, epilog
 from tai_autonomics.cli.tree import group
 from tai_autonomics.domain.identifiers import parse_tenant_id
 from tai_autonomics.domain.moments import Moment, moment_of, plus_seconds
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 app = group("Audit bundles: export, verify.")
 
 
-@app.command(epilog=EPILOG)
+@app.command(epilog=epilog("audit export acme --since 30d -o acme-november"))
 def export(
     tenant: Annotated[str, typer.Argument(metavar="TENANT", help="Whose receipts.")],
     since: Annotated[str, typer.Option("--since", metavar="WHEN", help="2026-11-01T00:00:00Z, or how long ago: 30d.")],
@@ -54,7 +54,9 @@ def export(
     quiet: Quiet = False,
 ) -> None:
     """
-    Write a tenant's receipts of a period, what links them to its head, the plans files that decided, and sign it.
+    Write a signed bundle of a tenant's receipts of a period.
+
+    With them is what links them to its head, and the plans files that decided.
 
     That it was taken is sealed on the tenant's ledger: by the service at --url, as the caller of the token, or here,
     as command-line, while no service holds the store.
@@ -109,7 +111,7 @@ def export(
     )
 
 
-@app.command(epilog=EPILOG)
+@app.command(epilog=epilog("audit verify acme-november --keys keys.json"))
 def verify(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="An audit bundle.")],
     keys: Annotated[
@@ -124,7 +126,9 @@ def verify(
     quiet: Quiet = False,
 ) -> int:
     """
-    Verify an audit bundle from its bytes alone: files, chain, plans, signature.
+    Verify an audit bundle from its bytes alone.
+
+    Its files, its chain, its plans files and its signature are checked.
 
     Without a signature by a key that you know, or a head that you trust, nobody can tell who made it: 2.
     """

@@ -15,7 +15,7 @@ from tai_autonomics.cli.loop import complete
 from tai_autonomics.cli.options import AsJson, Backups, DataDir, Quiet, StoreUrl, backups_of, settings_of
 from tai_autonomics.cli.output import Output, counted, fail
 from tai_autonomics.cli.progress import progress
-from tai_autonomics.cli.statuses import EPILOG, ExitStatus
+from tai_autonomics.cli.statuses import EPILOG, ExitStatus, epilog
 
 if TYPE_CHECKING:
     from tai_autonomics.settings import Settings
@@ -33,7 +33,7 @@ app = typer.Typer(
 )
 
 
-@app.callback(epilog=EPILOG)
+@app.callback(epilog=epilog("backup", "backup --backups /mnt/backups"))
 def backup(
     context: typer.Context,
     backups: Backups = None,
@@ -86,7 +86,7 @@ def _back_up(settings: "Settings", directory: Path, output: Output) -> None:
     )
 
 
-@app.command(epilog=EPILOG)
+@app.command(epilog=epilog("backup drill", "backup drill --rto 600 --rpo 60 --json"))
 def drill(
     backups: Backups = None,
     rto: Annotated[
@@ -98,7 +98,11 @@ def drill(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> int:
-    """Restore the newest backup into a temporary place, verify every chain, and measure RTO and RPO."""
+    """
+    Restore the newest backup aside, and measure RTO and RPO.
+
+    Every chain is verified, in a temporary place.
+    """
     from tai_autonomics.cli import saving, shelf
 
     output, settings = Output(json=as_json, quiet=quiet), settings_of(store=store, data_dir=data_dir)
@@ -127,7 +131,7 @@ def drill(
     return ExitStatus.WRONG
 
 
-@app.command(epilog=EPILOG)
+@app.command(epilog=epilog("backup prune --keep-days 30"))
 def prune(
     keep: Annotated[
         int | None, typer.Option("--keep", metavar="N", min=1, help="Keep the newest N, whatever their age.")

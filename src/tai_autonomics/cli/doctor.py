@@ -16,7 +16,7 @@ from msgspec import Struct
 from tai_autonomics.cli.loop import complete
 from tai_autonomics.cli.options import AsJson, DataDir, Dev, Quiet, StoreUrl, load_settings
 from tai_autonomics.cli.output import Output, columns, fail
-from tai_autonomics.cli.statuses import EPILOG, ExitStatus, status_of
+from tai_autonomics.cli.statuses import ExitStatus, epilog, status_of
 from tai_autonomics.cli.tree import group
 from tai_autonomics.errors import InvalidPlans, InvalidSetting, TaiError
 
@@ -51,11 +51,15 @@ class Finding(Struct, frozen=True):
         return {ExitStatus.YES: "yes", ExitStatus.UNCLEAR: "?"}.get(self.status, "no")
 
 
-@app.command(epilog=EPILOG)
+@app.command(epilog=epilog("doctor", "doctor --store postgresql://tai@db/tai"))
 def doctor(
     store: StoreUrl = None, data_dir: DataDir = None, dev: Dev = False, as_json: AsJson = False, quiet: Quiet = False
 ) -> int:
-    """Check configuration, versions, directory, keys, plans, store, clock and port; says yes, no or ?, and why."""
+    """
+    Say whether a start would succeed and what is stored is sound.
+
+    Checks configuration, versions, directory, keys, plans, store, clock and port; says yes, no or ?, and why.
+    """
     findings = [python_is_new_enough()]
     try:
         loaded = load_settings(store=store, data_dir=data_dir, dev=dev, serving=True)
@@ -77,6 +81,7 @@ def doctor(
 
 
 def _checks_of(settings: "Settings") -> Iterator[Finding]:
+    yield optional(settings)
     yield data_directory_is_usable(settings.data_dir)
     yield _attempt("keys", lambda: keys_load(settings))
     if settings.pubsub_push_audience is not None:
@@ -90,11 +95,13 @@ def _checks_of(settings: "Settings") -> Iterator[Finding]:
 
 
 def _store_findings(settings: "Settings") -> Iterator[Finding]:
-    from tai_autonomics.settings import POSTGRESQL
+    from tai_autonomics.settings import FIRESTORE, POSTGRESQL
 
     place = Path(settings.store_url.removeprefix("sqlite:///"))
     if settings.store_url.startswith(POSTGRESQL):
         yield from complete(_store_checks(settings, "PostgreSQL"))
+    elif settings.store_url.startswith(FIRESTORE):
+        yield from complete(_store_checks(settings, "Firestore"))
     elif place.exists():
         yield from complete(_store_checks(settings, str(place)))
     else:
@@ -122,6 +129,14 @@ def configuration_is_read(loaded: "Loaded") -> Finding:
         return Finding("configuration", ExitStatus.UNCLEAR, "; ".join(loaded.warnings))
     given = [name for name, source in loaded.sources.items() if source not in ("default", "dev default")]
     return Finding("configuration", ExitStatus.YES, f"set: {', '.join(given)}" if given else "defaults alone")
+
+
+def optional(settings: "Settings") -> Finding:
+    """What is on and what is off; both are well."""
+    from tai_autonomics.settings import features, switched_off
+
+    on = ", ".join(each.name for each in features(settings) if each.on) or "nothing"
+    return Finding("optional", ExitStatus.YES, f"on: {on}; off: {switched_off(settings) or 'nothing'}")
 
 
 def data_directory_is_usable(directory: Path) -> Finding:
@@ -178,22 +193,22 @@ async def _store_checks(settings: "Settings", place: str) -> list[Finding]:
     try:
         async with open_store(settings) as store:
             findings.append(Finding("store", ExitStatus.YES, f"{place} opens"))
-            findings.append(await _soundness(store))
+            findings += await _soundness(store)
             findings.append(clock_is_plausible(await store.newest_time(), settings.clock_skew_seconds_max))
     except TaiError as error:
         findings.append(Finding("store", status_of(error), str(error)))
     return findings
 
 
-async def _soundness(store: "Store") -> Finding:
+async def _soundness(store: "Store") -> list[Finding]:
+    """Nothing of Firestore: Google keeps it, and says no more of it."""
     from tai_autonomics.stores.sqlite import SQLiteStore
 
     if isinstance(store, SQLiteStore):
-        return _integrity(await store.problems())
+        return [_integrity(await store.problems())]
     from tai_autonomics.stores.postgres import PostgresStore
 
-    assert isinstance(store, PostgresStore), "there is no other store"
-    return durability(await store.durability())
+    return [durability(await store.durability())] if isinstance(store, PostgresStore) else []
 
 
 def durability(found: "Durability") -> Finding:

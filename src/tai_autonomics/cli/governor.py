@@ -10,7 +10,7 @@ from tai_autonomics.cli.deciding import Word
 from tai_autonomics.cli.ledgers import Place, ask, at_place
 from tai_autonomics.cli.loop import complete
 from tai_autonomics.cli.output import Output
-from tai_autonomics.cli.statuses import EPILOG
+from tai_autonomics.cli.statuses import epilog
 from tai_autonomics.cli.tree import group
 from tai_autonomics.domain.governor import PauseGovernor, ResumeGovernor
 from tai_autonomics.domain.identifiers import parse_tenant_id
@@ -20,16 +20,20 @@ app = group("A tenant's governor: show, pause, resume.")
 Tenant = Annotated[str, typer.Argument(metavar="TENANT", help="Whose governor.")]
 
 
-@app.command(epilog=EPILOG)
+@app.command(epilog=epilog("governor show acme"))
 @at_place
 def show(tenant: Tenant, *, place: Place, output: Output) -> None:
-    """Show a governor as of now: what stops it, its rules, budget and breaker, and the action in flight."""
+    """
+    Show a governor as of now.
+
+    It shows what stops it, its rules, budget and breaker, and the action in flight.
+    """
     parse_tenant_id(tenant)
     document = complete(ask(place, lambda source: source.governor(tenant)))
     output.show(document, *lines_of(document))
 
 
-@app.command(epilog=EPILOG)
+@app.command(epilog=epilog("governor pause acme --reason maintenance --url http://127.0.0.1:8080"))
 @at_place
 def pause(tenant: Tenant, reason: Reason = None, *, place: Place, output: Output) -> int:
     """Hands off: no rule acts until it is resumed. What is in flight goes on."""
@@ -37,10 +41,14 @@ def pause(tenant: Tenant, reason: Reason = None, *, place: Place, output: Output
     return deciding.tell(place, tenant, word, reason, output)
 
 
-@app.command(epilog=EPILOG)
+@app.command(epilog=epilog("governor resume acme --url http://127.0.0.1:8080"))
 @at_place
 def resume(tenant: Tenant, reason: Reason = None, *, place: Place, output: Output) -> int:
-    """End a pause, an open breaker, and the wait for a person to look at an action of which nobody knows."""
+    """
+    End a pause, an open breaker, or the wait after an unknown result.
+
+    That is an action of which nobody knows whether it was done.
+    """
     word = Word("governor/resume", "governor.resume", lambda _: ResumeGovernor())
     return deciding.tell(place, tenant, word, reason, output)
 

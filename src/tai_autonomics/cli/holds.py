@@ -11,7 +11,7 @@ from tai_autonomics.cli.ledgers import Place, ask, at_place
 from tai_autonomics.cli.loop import complete
 from tai_autonomics.cli.output import Output
 from tai_autonomics.cli.spans import until_of
-from tai_autonomics.cli.statuses import EPILOG
+from tai_autonomics.cli.statuses import epilog
 from tai_autonomics.cli.tree import group
 from tai_autonomics.domain.compliance import PlaceHold, ReleaseHold, Scope, parse_evidence
 from tai_autonomics.domain.identifiers import HoldId, parse_tenant_id
@@ -26,16 +26,16 @@ Evidence = Annotated[
 ]
 
 
-@app.command("list", epilog=EPILOG)
+@app.command("list", epilog=epilog("holds list acme"))
 @at_place
 def list_holds(tenant: Tenant, *, place: Place, output: Output) -> None:
-    """List a tenant's holds and controls as of now, and what they close."""
+    """List a tenant's holds and controls, and what they close."""
     parse_tenant_id(tenant)
     document = complete(ask(place, lambda source: source.compliance(tenant)))
     output.show(document, *lines_of(document))
 
 
-@app.command(epilog=EPILOG)
+@app.command(epilog=epilog("holds place acme --evidence urn:case:12 --scope actions --until 30d"))
 @at_place
 def place(
     tenant: Tenant,
@@ -63,7 +63,7 @@ def place(
     return deciding.tell(place, tenant, word, reason, output)
 
 
-@app.command(epilog=EPILOG)
+@app.command(epilog=epilog("holds release acme case-12 --url http://127.0.0.1:8080"))
 @at_place
 def release(
     tenant: Tenant,

@@ -8,27 +8,31 @@ import typer
 
 from tai_autonomics.cli.options import AsJson, Quiet
 from tai_autonomics.cli.output import Output, columns, fail
-from tai_autonomics.cli.statuses import EPILOG, ExitStatus
+from tai_autonomics.cli.statuses import ExitStatus, epilog
 from tai_autonomics.cli.tree import group
 from tai_autonomics.domain.actions import type_of
 from tai_autonomics.domain.plans import Plan
 from tai_autonomics.domain.rules import Rule
 from tai_autonomics.errors import InvalidPlans
 
-app = group("Plans files.")
+app = group("Plans files: check.")
 
 
 @app.callback()
 def plans() -> None: ...
 
 
-@app.command(epilog=EPILOG)
+@app.command(epilog=epilog("plans check plans.yaml"))
 def check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The plans file; - is standard input.")],
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> int:
-    """Check a plans file: every mistake, each with its line, or its plans and rules."""
+    """
+    Check a plans file: every mistake with its line, or what it holds.
+
+    Of a good one, its plans and rules.
+    """
     from tai_autonomics.policy.file import FILE_BYTES_MAX, load
 
     output = Output(json=as_json, quiet=quiet)

@@ -11,7 +11,7 @@ from tai_autonomics.cli.output import Output, columns, counted
 from tai_autonomics.cli.progress import progress
 from tai_autonomics.cli.simulate import ApproveAfter, Latency, Outcome, assumed_of
 from tai_autonomics.cli.spans import since_of
-from tai_autonomics.cli.statuses import EPILOG
+from tai_autonomics.cli.statuses import epilog
 from tai_autonomics.cli.tree import group
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 ACTS_SHOWN_MAX: Final = 20
 """Of one tenant; --json has all."""
 
-app = group("What rules would do, or would have done.")
+app = group("What rules would do, or would have done: backtest, diff.")
 
 
-@app.command(epilog=EPILOG)
+@app.command(epilog=epilog("policy backtest --plans new.yaml --since 7d"))
 def backtest(
     plans: Annotated[Path, typer.Option("--plans", metavar="NEW", help="The other plans file.")],
     since: Annotated[str, typer.Option("--since", metavar="WHEN", help="2026-11-24T00:00:00Z, or how long ago: 7d.")],
@@ -40,7 +40,11 @@ def backtest(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run recorded signals again under another plans file, and print what would differ, by tenant; writes nothing."""
+    """
+    Run recorded signals again under another plans file.
+
+    It prints what would differ, by tenant, and writes nothing.
+    """
     from tai_autonomics.application.backtesting import backtest as run
     from tai_autonomics.cli.moving import heads_named
     from tai_autonomics.cli.stored import open_store
@@ -74,7 +78,7 @@ def backtest(
     )
 
 
-@app.command(epilog=EPILOG)
+@app.command(epilog=epilog("policy diff --since 7d -t acme"))
 def diff(
     since: Annotated[
         str | None, typer.Option("--since", metavar="WHEN", help="2026-11-24T00:00:00Z, or how long ago: 7d; else all.")
@@ -85,7 +89,11 @@ def diff(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Print what rules in mode shadow would have done, by tenant and rule."""
+    """
+    Print what rules in mode shadow would have done.
+
+    What they would have done is counted by tenant and rule.
+    """
     from tai_autonomics.application.shadows import shadows
     from tai_autonomics.cli.moving import heads_named
     from tai_autonomics.cli.stored import open_store

@@ -11,7 +11,7 @@ import typer
 from tai_autonomics.cli.loop import complete
 from tai_autonomics.cli.options import AsJson, DataDir, Quiet, StoreUrl, settings_of
 from tai_autonomics.cli.output import Output, counted
-from tai_autonomics.cli.statuses import EPILOG
+from tai_autonomics.cli.statuses import epilog
 from tai_autonomics.cli.tree import group
 from tai_autonomics.errors import StoreUnavailable, Unknown
 
@@ -25,14 +25,14 @@ PAGE_MESSAGES: Final = 16
 SHOWN_BYTES_MAX: Final = 2_000
 """Of a payload, for a person; JSON has all of it."""
 
-app = group("Messages in quarantine.")
+app = group("Messages in quarantine: list, show, redrive, discard.")
 
 
-@app.command("list", epilog=EPILOG)
+@app.command("list", epilog=epilog("quarantine list"))
 def list_messages(
     store: StoreUrl = None, data_dir: DataDir = None, as_json: AsJson = False, quiet: Quiet = False
 ) -> None:
-    """List the messages, each with why it rests and when it is delivered again."""
+    """List the messages, each with why it rests and its next delivery."""
     from tai_autonomics.cli.stored import open_store
 
     output, settings = Output(json=as_json, quiet=quiet), settings_of(store=store, data_dir=data_dir)
@@ -45,7 +45,7 @@ def list_messages(
     complete(work())
 
 
-@app.command(epilog=EPILOG)
+@app.command(epilog=epilog("quarantine show 17 --json"))
 def show(
     id: Annotated[str, typer.Argument(metavar="ID", help="Which message.")],
     store: StoreUrl = None,
@@ -53,7 +53,11 @@ def show(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show a message and what it carries; in JSON the payload is `data`, in base64 as Pub/Sub has it."""
+    """
+    Show a message and what it carries.
+
+    In JSON the payload is `data`, in base64 as Pub/Sub has it.
+    """
     from tai_autonomics.cli.stored import open_store
 
     output, settings = Output(json=as_json, quiet=quiet), settings_of(store=store, data_dir=data_dir)
@@ -66,7 +70,7 @@ def show(
     output.show({**_document(message), "data": b64encode(message.payload).decode()}, *lines_of(message))
 
 
-@app.command(epilog=EPILOG)
+@app.command(epilog=epilog("quarantine redrive 17", "quarantine redrive --all"))
 def redrive(
     id: Annotated[str | None, typer.Argument(metavar="ID", help="Which message.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every message.")] = False,
@@ -76,7 +80,7 @@ def redrive(
     quiet: Quiet = False,
 ) -> None:
     """
-    Mark a message, or all, for another delivery: the next start of the service delivers.
+    Mark a message, or all, for another delivery. The next start of the service delivers.
 
     Only while no service runs on the store. A running one delivers by itself what time can cure: tenants over their
     limit, conflicts, ledgers of a newer release, our own errors. It never does what was not understood.
@@ -87,7 +91,7 @@ def redrive(
     output.show({"marked": marked}, f"{counted(marked, 'message')} marked: the next start of the service delivers")
 
 
-@app.command(epilog=EPILOG)
+@app.command(epilog=epilog("quarantine discard 17"))
 def discard(
     id: Annotated[str | None, typer.Argument(metavar="ID", help="Which message.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every message.")] = False,

@@ -13,7 +13,7 @@ from tai_autonomics.cli.loop import complete
 from tai_autonomics.cli.options import AsJson, DataDir, Quiet, StoreUrl, Tenant, Tenants, settings_of
 from tai_autonomics.cli.output import Output, counted, rate
 from tai_autonomics.cli.progress import progress
-from tai_autonomics.cli.statuses import EPILOG, ExitStatus
+from tai_autonomics.cli.statuses import ExitStatus, epilog
 from tai_autonomics.cli.tree import group
 from tai_autonomics.domain.identifiers import FLEET, parse_ledger, parse_tenant_id
 
@@ -30,7 +30,7 @@ app = group("Receipts: read, explain, verify, move, replay, archive, erase.")
 Seq = Annotated[int, typer.Option("--seq", metavar="SEQ", min=1, max=SEQ_MAX, help="Which receipt.")]
 
 
-@app.command("list", epilog=EPILOG)
+@app.command("list", epilog=epilog("receipts list -t acme", "receipts list -t acme --after 100 --limit 50 --json"))
 @at_place
 def list_receipts(
     tenant: Tenant,
@@ -42,7 +42,11 @@ def list_receipts(
     place: Place,
     output: Output,
 ) -> None:
-    """List a tenant's receipts in order, one a line; with --json as an export has them."""
+    """
+    List a tenant's receipts in order, one a line.
+
+    With --json they are as an export has them.
+    """
     from tai_autonomics.cli.reading import summary_of
 
     parse_ledger(tenant)
@@ -58,7 +62,7 @@ def list_receipts(
     complete(work())
 
 
-@app.command(epilog=EPILOG)
+@app.command(epilog=epilog("receipts show -t acme --seq 17"))
 @at_place
 def show(
     tenant: Tenant,
@@ -80,7 +84,7 @@ def show(
         output.show(None, *lines_of(line))
 
 
-@app.command(epilog=EPILOG)
+@app.command(epilog=epilog("receipts explain acme 17", "receipts explain acme 17 --file receipts.jsonl"))
 @at_place
 def explain(
     tenant: Annotated[
@@ -95,7 +99,9 @@ def explain(
     output: Output,
 ) -> int:
     """
-    Say in plain words which gates, rule, window values and limits led to a receipt, from the receipt alone.
+    Say in plain words what led to a receipt, from the receipt alone.
+
+    It names the gates, the rule, the values of its window and the limits.
 
     Its bytes are held against its hash; that the hash is the ledger's, `receipts verify` says.
     """
@@ -113,7 +119,7 @@ def explain(
     return ExitStatus.YES if explained.complete else ExitStatus.UNCLEAR
 
 
-@app.command(epilog=EPILOG)
+@app.command(epilog=epilog("receipts verify receipts.jsonl", "receipts verify -t acme --head HASH"))
 def verify(
     file: Annotated[
         list[Path] | None,
@@ -133,7 +139,11 @@ def verify(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> int:
-    """Verify whole ledgers: every byte, every link, every part that is there; says which head that rests on."""
+    """
+    Verify whole ledgers, and say which head that rests on.
+
+    Every byte, link and part that is there is checked.
+    """
     from tai_autonomics.cli import checking
     from tai_autonomics.cli.verifying import parse_heads
 
@@ -145,7 +155,7 @@ def verify(
     return checking.verify_files(file, heads, output)
 
 
-@app.command(epilog=EPILOG)
+@app.command(epilog=epilog("receipts export -o receipts.jsonl", "receipts export -t acme | gzip > acme.jsonl.gz"))
 def export(
     tenant: Tenants = None,
     to_file: Annotated[
@@ -183,7 +193,7 @@ def export(
         )
 
 
-@app.command("import", epilog=EPILOG)
+@app.command("import", epilog=epilog("receipts import receipts.jsonl --store postgresql://tai@db/tai"))
 def import_receipts(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="An export; - is standard input.")],
     store: StoreUrl = None,
@@ -191,7 +201,11 @@ def import_receipts(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Verify an export and append what the store lacks; the service must be stopped. Run it again to go on."""
+    """
+    Verify an export and append what the store lacks.
+
+    The service must be stopped. Run it again to go on.
+    """
     from tai_autonomics.cli.moving import import_from, source
     from tai_autonomics.cli.stored import open_store
     from tai_autonomics.cli.verifying import lines_of
@@ -215,7 +229,7 @@ def import_receipts(
     )
 
 
-@app.command(epilog=EPILOG)
+@app.command(epilog=epilog("receipts replay -t acme"))
 def replay(
     tenant: Tenants = None,
     store: StoreUrl = None,
@@ -223,14 +237,18 @@ def replay(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> int:
-    """Rebuild state from receipts alone and compare it with the live state; writes nothing."""
+    """
+    Rebuild state from receipts alone and compare it with the live.
+
+    Writes nothing.
+    """
     from tai_autonomics.cli import checking
 
     output, settings = Output(json=as_json, quiet=quiet), settings_of(store=store, data_dir=data_dir)
     return complete(checking.replay_store(settings, tenant, output))
 
 
-@app.command(epilog=EPILOG)
+@app.command(epilog=epilog("receipts archive --older-than-days 180"))
 def archive(
     tenant: Tenants = None,
     archives: Annotated[
@@ -260,7 +278,11 @@ def archive(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> int:
-    """Move old receipts into archive files, sealed, and drop them from the store. Run it again to go on."""
+    """
+    Move old receipts into sealed files, out of the store.
+
+    Run it again to go on.
+    """
     from tai_autonomics.cli import archiving
 
     output, settings = Output(json=as_json, quiet=quiet), settings_of(store=store, data_dir=data_dir)
@@ -271,7 +293,7 @@ def archive(
     return complete(archiving.archive(settings, tenant, directory, wanted, output))
 
 
-@app.command(epilog=EPILOG)
+@app.command(epilog=epilog("receipts erase -t acme --seq 17 --part metadata --reason 'request 4711'"))
 @at_place
 def erase(
     tenant: Tenant,
@@ -284,7 +306,11 @@ def erase(
     place: Place,
     output: Output,
 ) -> None:
-    """Erase a part of a receipt for good; the receipt stays and its chain still verifies."""
+    """
+    Erase a part of a receipt for good.
+
+    The receipt stays and its chain still verifies.
+    """
     from tai_autonomics.cli import erasing, served
 
     parse_tenant_id(tenant)

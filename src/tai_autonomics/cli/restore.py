@@ -11,7 +11,7 @@ from tai_autonomics.cli.loop import complete
 from tai_autonomics.cli.options import AsJson, Backups, DataDir, Quiet, StoreUrl, backups_of, settings_of
 from tai_autonomics.cli.output import Output, counted, fail
 from tai_autonomics.cli.progress import progress
-from tai_autonomics.cli.statuses import EPILOG
+from tai_autonomics.cli.statuses import epilog
 from tai_autonomics.cli.tree import group
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 app = group()
 
 
-@app.command(epilog=EPILOG)
+@app.command(epilog=epilog("restore --backups /mnt/backups", "restore --replace"))
 def restore(
     manifest: Annotated[
         Path | None, typer.Argument(metavar="[MANIFEST]", help="Which backup; without it, the newest.")
@@ -39,7 +39,7 @@ def restore(
     quiet: Quiet = False,
 ) -> None:
     """
-    Bring the store back from a backup, every chain verified; no service may run on it.
+    Bring the store back from a backup. Every chain is verified; no service may run on it.
 
     Each ledger's first receipt says that it was restored, and parts that were erased since are erased again. Until all
     of that is done, nothing in the store's place has changed. A store that its engine's own means have brought back is

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tai_autonomics.cli.options import DataDir, load_settings
-from tai_autonomics.cli.statuses import EPILOG
+from tai_autonomics.cli.statuses import epilog
 from tai_autonomics.cli.tree import group
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 app = group()
 
 
-@app.command(epilog=EPILOG)
+@app.command(epilog=epilog("serve --dev", "serve --host 0.0.0.0 --port 8080 --data-dir /var/lib/tai"))
 def serve(
     dev: Annotated[
         bool, typer.Option("--dev", help="Loopback, plain logs, .env is read, and calls to paste are printed.")

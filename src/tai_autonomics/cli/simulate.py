@@ -9,7 +9,7 @@ import typer
 from tai_autonomics.cli.options import AsJson, Quiet
 from tai_autonomics.cli.output import Output
 from tai_autonomics.cli.spans import seconds_of
-from tai_autonomics.cli.statuses import EPILOG
+from tai_autonomics.cli.statuses import epilog
 from tai_autonomics.cli.tree import group
 from tai_autonomics.domain.identifiers import parse_name, parse_tenant_id
 from tai_autonomics.errors import InvalidSignals, Malformed
@@ -36,7 +36,12 @@ ApproveAfter = Annotated[
 app = group()
 
 
-@app.command(epilog=EPILOG)
+@app.command(
+    epilog=epilog(
+        "simulate plans.yaml --signals signals.csv",
+        "simulate plans.yaml --signals signals.csv --plot cpu.svg",
+    )
+)
 def simulate(
     plans: Annotated[Path, typer.Argument(metavar="PLANS", help="The plans file.")],
     signals: Annotated[
@@ -62,7 +67,11 @@ def simulate(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run signals through the rules of a plan, by the service's own decider: a timeline, a picture, and no action."""
+    """
+    Run signals through the rules of a plan, and do nothing.
+
+    The service's own decider gives a timeline and, with --plot, a picture; there is no action.
+    """
     from tai_autonomics.application import rehearsing
     from tai_autonomics.cli.moving import target
     from tai_autonomics.cli.picturing import Collected
@@ -102,7 +111,7 @@ def simulate(
         with target(plot) as file:
             file.write(svg(picture).encode())
     summary = {"tenant": one.tenant or NOBODY, "plan": chosen.name, "policy": in_force.digest, **timeline.document()}
-    output.show({"summary": summary}, *timeline.summary())
+    output.show({"summary": summary}, *timeline.summary(chosen.governor.rules))
 
 
 def assumed_of(outcome: Ends, latency_seconds: float, approve_after: str | None) -> "Assumed":

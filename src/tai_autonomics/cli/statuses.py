@@ -1,5 +1,6 @@
 """Exit statuses, and which error ends a command with which."""
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Final
 
@@ -31,9 +32,28 @@ class ExitStatus(IntEnum):
     """128 + SIGPIPE; whoever read our output has had enough."""
 
 
-EPILOG: Final = (
-    "Exit status: 0 yes; 1 checked and wrong; 2 cannot tell, or usage; 69 store unavailable; 78 configuration."
+EXIT_STATUS: Final = (
+    "0    yes",
+    "1    checked and wrong",
+    "2    cannot tell, or usage",
+    "69   store unavailable",
+    "78   configuration",
+    "130  interrupted; 141 whoever read the output had enough",
 )
+
+
+def epilog(*examples: str) -> str:
+    """What ends a command's help: calls to begin with, and what its exit status says."""
+    shown = _section("Examples:", [f"tai-autonomics {each}" for each in examples]) if examples else ""
+    return shown + _section("Exit status:", EXIT_STATUS)
+
+
+def _section(heading: str, lines: Sequence[str]) -> str:
+    # A paragraph after \b is not wrapped: whoever pastes a call gets it whole.
+    return "\n".join(["\b", heading, *(f"  {line}" for line in lines), "", ""])
+
+
+EPILOG: Final = epilog()
 
 
 def status_of(error: BaseException) -> ExitStatus:

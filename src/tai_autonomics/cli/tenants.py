@@ -7,14 +7,14 @@ import typer
 from tai_autonomics.cli.ledgers import Place, ask, at_place, ledgers
 from tai_autonomics.cli.loop import complete
 from tai_autonomics.cli.output import Output
-from tai_autonomics.cli.statuses import EPILOG
+from tai_autonomics.cli.statuses import epilog
 from tai_autonomics.cli.tree import group
 from tai_autonomics.domain.identifiers import parse_ledger
 
-app = group("Tenants.")
+app = group("Tenants: list, show.")
 
 
-@app.command("list", epilog=EPILOG)
+@app.command("list", epilog=epilog("tenants list", "tenants list --url http://127.0.0.1:8080"))
 @at_place
 def list_tenants(*, place: Place, output: Output) -> None:
     """List the tenants that have a ledger, each with its newest receipt."""
@@ -28,7 +28,7 @@ def list_tenants(*, place: Place, output: Output) -> None:
     complete(work())
 
 
-@app.command(epilog=EPILOG)
+@app.command(epilog=epilog("tenants show acme"))
 @at_place
 def show(
     tenant: Annotated[str, typer.Argument(metavar="TENANT", help="Which one.")],

@@ -1,7 +1,7 @@
 """What a rehearsal did, for a person: a line for each thing that happened, and what came of it in the end."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tai_autonomics.application.codec import events_to_json
@@ -25,6 +25,8 @@ from tai_autonomics.domain.governor import (
     ThrottleSet,
     WouldHaveActed,
 )
+from tai_autonomics.domain.identifiers import MetricName
+from tai_autonomics.domain.rules import Rule, Samples
 from tai_autonomics.domain.tenant import Event
 
 
@@ -34,6 +36,7 @@ class Timeline:
     def __init__(self) -> None:
         self.tallies: Tallies = {}
         self.signals = 0
+        self.observed: Counter[MetricName] = Counter()
         self.refused: Counter[str] = Counter()
         self._said: set[tuple[str, ...]] = set()
 
@@ -44,17 +47,29 @@ class Timeline:
             # For a person: whole seconds without their six zeros.
             yield f"{step.at}  {step.to:<11}  {said}".replace(".000000Z", "Z")
 
-    def summary(self) -> list[str]:
-        """What it all came to, the rules in the order in which they were heard of."""
+    def summary(self, rules: Sequence[Rule]) -> list[str]:
+        """What it all came to: the rules in the order in which they were heard of, then those that said nothing."""
         why = f", {sum(self.refused.values()):,} refused ({listed(self.refused)})" if self.refused else ""
         return [
             counted(self.signals, "signal") + why,
             *(f"{rule}: {said_of(each)}" for rule, each in self.tallies.items()),
+            *(f"{rule.name}: {self._silence_of(rule)}" for rule in rules if rule.name not in self.tallies),
         ]
 
     def document(self) -> dict[str, Any]:
         """The same for a program."""
         return {"signals": self.signals, "refused": self.refused, "rules": self.tallies}
+
+    def _silence_of(self, rule: Rule) -> str:
+        seen = self.observed[rule.signal]
+        match rule.over:
+            case _ if not seen:
+                return f"nothing: no signal of {rule.signal} was taken"
+            case Samples(wanted) if seen < wanted:
+                return f"waits: it needs {counted(wanted, 'measurement')} of {rule.signal}, and had {seen:,}"
+            case _:
+                asked = rule.act_when.text if rule.warn_when is None else f"{rule.warn_when.text}, {rule.act_when.text}"
+                return f"nothing: none of its conditions held ({asked}) in {counted(seen, 'measurement')}"
 
     def _sentences(self, step: Step) -> Iterator[str]:
         if isinstance(step.outcome, Refused):
@@ -64,6 +79,7 @@ class Timeline:
             match event:
                 case SignalObserved():
                     self.signals += 1
+                    self.observed[event.metric] += 1
                 case RuleEvaluated():
                     yield from self._evaluated(event)
                 case _:

@@ -10,7 +10,7 @@ import typer
 
 from tai_autonomics.cli.options import AsJson, DataDir, Quiet, load_settings
 from tai_autonomics.cli.output import Output
-from tai_autonomics.cli.statuses import EPILOG
+from tai_autonomics.cli.statuses import epilog
 from tai_autonomics.cli.tree import group
 from tai_autonomics.errors import InvalidSetting, Malformed
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tai_autonomics.identity.keys import Keys
     from tai_autonomics.settings import Settings
 
-app = group("Bearer tokens.")
+app = group("Bearer tokens: mint.")
 
 _SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION: Final = re.compile(r"([0-9]{1,9})([smhd]?)", re.ASCII)
@@ -36,7 +36,12 @@ def seconds_of(text: str) -> int:
 def token() -> None: ...
 
 
-@app.command(epilog=EPILOG)
+@app.command(
+    epilog=epilog(
+        "token mint --role integration --tenants acme --subject billing",
+        "token mint --role operator --tenants '*' -o ann.token",
+    )
+)
 def mint(
     role: Annotated[
         list[str],
@@ -56,7 +61,11 @@ def mint(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make a token, signed with the private key in JWT_KEYS or with the data directory's own key."""
+    """
+    Make a token.
+
+    It is signed with the private key in JWT_KEYS, or with the data directory's own key.
+    """
     from tai_autonomics import wiring
     from tai_autonomics.domain.moments import moment_of
     from tai_autonomics.identity import tokens

@@ -10,6 +10,9 @@ from typer.main import get_command
 
 from tai_autonomics.cli.statuses import EPILOG
 
+PROGRAM: Final = "tai-autonomics"
+COMPLETE: Final = "_TAI_AUTONOMICS_COMPLETE"
+"""Set by a shell that asks for completions (the name is the command line library's)."""
 MODULES: Final = (
     "serve",
     "token",
@@ -26,6 +29,7 @@ MODULES: Final = (
     "plans",
     "policy",
     "simulate",
+    "completion",
     "config",
     "doctor",
     "checklist",

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from tai_autonomics.application.newcomers import POLICY as NEW_LEDGERS
 from tai_autonomics.application.ports import Answered, Span, SpanContext, Tracer, Verifier
-from tai_autonomics.errors import Draining, OutcomeUnknown, Overloaded, StoreUnavailable, TaiError
+from tai_autonomics.errors import Draining, OutcomeUnknown, Overloaded, StoreUnavailable, TaiError, Unauthenticated
 from tai_autonomics.ingress.authentication import brings_webhook, receive_webhook, require_role, roles_of, token_of
 from tai_autonomics.ingress.deadlines import Deadlines
 from tai_autonomics.ingress.decisions import tell_of
@@ -40,6 +40,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 CLIENT_GONE: Final = 499
 """How the log names a request whose caller hung up; no response has this status."""
+NO_WEBHOOKS: Final = "no source of signed webhooks is set up here; this needs an Authorization: Bearer token"
 _NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
 _NO_STORE: Final = (b"cache-control", b"no-store")
 _CLOSE: Final = (b"connection", b"close")
@@ -149,7 +150,9 @@ class Entrance:
             self._admit(exchange)
         roles, verifier = self._callers[route.name]
         if roles is not None:
-            if door.webhooks is not None and "webhook" in route.credentials and brings_webhook(exchange):
+            if "webhook" in route.credentials and brings_webhook(exchange):
+                if door.webhooks is None:
+                    raise Unauthenticated("unauthenticated", NO_WEBHOOKS)
                 most = self._bodies[route.body]
                 exchange.caller = caller = await receive_webhook(exchange, door.webhooks, body_bytes_max=most)
             else:

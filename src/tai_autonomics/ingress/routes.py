@@ -31,6 +31,7 @@ USAGE_REFUSALS: Final = (
 )
 SIGNAL_REFUSALS: Final = ("clock_skew", "entitlement_inactive", "stale", "unknown_metric")
 _KEYED: Final = ("idempotency_key_reused",)
+NO_SUCH_PATH: Final = "there is no such path; GET /openapi.json lists every one, GET /health says whether it serves"
 
 
 def routes() -> tuple[Route, ...]:
@@ -319,7 +320,7 @@ class Router:
         """Sets the exchange's parameters. Raises TurnedAway(not_found, method_not_allowed)."""
         found = self._fixed.get(exchange.path) or self._match(exchange)
         if found is None:
-            raise TurnedAway("not_found", "there is no such path")
+            raise TurnedAway("not_found", NO_SUCH_PATH)
         route = found.get(exchange.method)
         if route is None:
             allowed = ", ".join(sorted(found))

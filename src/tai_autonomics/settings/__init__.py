@@ -15,8 +15,10 @@ A secret's value may also be a reference, gsm://…, to what Secret Manager keep
     checking                 is it right, and do they agree?
     loading                  the settings in force
     showing                  what an operator sees of them
+    features                 what is optional, and whether it is on
 """
 
+from tai_autonomics.settings.features import FEATURES, features, switched_off
 from tai_autonomics.settings.forms import Address, Form, Networks, Setting
 from tai_autonomics.settings.loading import Loaded, Reread, Settings, firestore_place
 from tai_autonomics.settings.reading import FILE_BYTES_MAX, OUR_PREFIXES
@@ -27,6 +29,7 @@ from tai_autonomics.settings.stores import FIRESTORE, FIRESTORE_COLLECTIONS, IN_
 from tai_autonomics.settings.table import TABLE
 
 __all__ = [
+    "FEATURES",
     "FILE_BYTES_MAX",
     "FIRESTORE",
     "FIRESTORE_COLLECTIONS",
@@ -47,6 +50,8 @@ __all__ = [
     "SigningSecrets",
     "WebhookSecrets",
     "WebhookTenants",
+    "features",
     "firestore_place",
     "shown",
+    "switched_off",
 ]

@@ -153,6 +153,9 @@ class Logs:
         logging.basicConfig(handlers=[self._handler], level=self._level, force=True)
         logging.captureWarnings(capture=True)
         logging.getLogger("uvicorn.access").disabled = True
+        if self._level > LEVELS["debug"]:
+            # Its servers, of which there may be two, each tell of the one process; wiring says when it serves and ends.
+            logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
 
     def close(self) -> None:
         """Writes what is left, and gives the standard library's logging back."""
@@ -160,6 +163,7 @@ class Logs:
             logging.getLogger().removeHandler(self._handler)
             logging.captureWarnings(capture=False)
             logging.getLogger("uvicorn.access").disabled = False
+            logging.getLogger("uvicorn.error").setLevel(logging.NOTSET)
         self._writer.close()
 
     def _stamp(self, _: object, method: str, event: _Event) -> _Event:

@@ -35,7 +35,7 @@ from tai_autonomics.ingress.server import ServerBounds, listen
 from tai_autonomics.ingress.server import serve as serve_http
 from tai_autonomics.ingress.turns import Turns
 from tai_autonomics.ledger.records import Erased
-from tai_autonomics.settings import Loaded, Settings
+from tai_autonomics.settings import Loaded, Settings, switched_off
 from tai_autonomics.telemetry.observer import Telemetry
 from tai_autonomics.wiring import erasures, tracing
 from tai_autonomics.wiring.actuators import Actuators
@@ -83,6 +83,7 @@ async def _serve(loaded: Loaded, told: Telemetry, tracer: Tracer | None, started
     settings = loaded.settings
     for warning in loaded.warnings:
         told.logs.log.warning(warning)
+    told.logs.log.info("optional, and off", features=switched_off(settings))
     with ExitStack() as sockets:
         # Bound before anything is opened: a taken port touches no store and leaves no key.
         listening = sockets.enter_context(listen(settings.host, settings.port))
@@ -118,6 +119,7 @@ async def _serve(loaded: Loaded, told: Telemetry, tracer: Tracer | None, started
                 scraping,
                 lambda: _tell(told, where, started),
             )
+    told.logs.log.info("stopped")
     return 0
 
 
@@ -148,6 +150,8 @@ async def _serve_house(
 
     def begin_drain() -> None:
         nonlocal drained_by
+        if not drain.begun:
+            told.logs.log.info("stopping: what is under way finishes", seconds_max=settings.drain_seconds_max)
         drain.begin()
         executor.stop_taking()
         share = settings.drain_seconds_max * (REQUESTS_SHARE + ACTIONS_SHARE)

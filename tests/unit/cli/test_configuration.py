@@ -201,7 +201,19 @@ def answers(cli: CommandLine) -> dict[str, str]:
 def test_doctor_says_yes_to_what_is_sound(well: CommandLine) -> None:
     assert well("doctor", "--json") == 0
     assert answers(well) == dict.fromkeys(
-        ["python", "configuration", "data directory", "keys", "plans", "store", "integrity", "clock", "port"], "yes"
+        [
+            "python",
+            "configuration",
+            "optional",
+            "data directory",
+            "keys",
+            "plans",
+            "store",
+            "integrity",
+            "clock",
+            "port",
+        ],
+        "yes",
     )
     assert (well("doctor", "--quiet"), well.out, well.err) == (0, "", "")
 

@@ -100,11 +100,25 @@ def test_retries_refusals_and_throttles_are_told(cli: CommandLine, plans: Path) 
     assert "refuses to act: breaker, until an operator resumes it\n" in cli.out
 
 
-def test_where_nothing_happens_nothing_is_told(cli: CommandLine, plans: Path) -> None:
+def test_where_nothing_happens_each_rule_says_why(cli: CommandLine, plans: Path) -> None:
     assert cli("simulate", plans, "--signals", cpu(cli, 1, 2), "--metric", "no name") == 2
     assert "--metric 'no name': a name is 1 to 128" in cli.err
     assert cli("simulate", plans, "--signals", cpu(cli, 1, 2)) == 0
-    assert cli.out.splitlines()[1:] == ["2 signals"]
+    assert cli.out.splitlines()[1:] == [
+        "2 signals",
+        "high: nothing: none of its conditions held (value > 60.0, value > 80.0) in 2 measurements",
+    ]
+    plans.write_text(PLANS.format(mode="shadow").replace("1 samples", "3 samples"))
+    assert cli("simulate", plans, "--signals", cpu(cli, 90)) == 0
+    assert cli.out.splitlines()[1:] == ["1 signal", "high: waits: it needs 3 measurements of cpu, and had 1"]
+    plans.write_text(PLANS.format(mode="shadow").replace("warn_when: value > 60.0, ", ""))
+    assert cli("simulate", plans, "--signals", cpu(cli, 1)) == 0
+    assert cli.out.splitlines()[2] == "high: nothing: none of its conditions held (value > 80.0) in 1 measurement"
+    assert cli("simulate", plans, "--signals", csv(cli, f"{at(0)},memory,1")) == 0
+    assert cli.out.splitlines()[2:] == [
+        "1 signal, 1 refused (unknown_metric 1)",
+        "high: nothing: no signal of cpu was taken",
+    ]
 
 
 def test_json_has_each_step_and_the_summary(cli: CommandLine, plans: Path) -> None:

@@ -194,14 +194,14 @@ def test_a_long_traceback_keeps_its_end(monkeypatch: pytest.MonkeyPatch) -> None
 def test_what_libraries_log_goes_the_same_way() -> None:
     written = Written(level="info")
     written.logs.take_over_stdlib()
-    logging.getLogger("uvicorn.error").info("listening on %s", "127.0.0.1")
-    logging.getLogger("uvicorn.error").debug("not this")
+    logging.getLogger("uvicorn.error").warning("ASGI app is late on %s", "127.0.0.1")
+    logging.getLogger("uvicorn.error").info("Started server process, as each of its servers says")
     logging.getLogger("uvicorn.access").info("nor this")
     logging.getLogger("odd").log(35, "between warning and error")
     logging.getLogger("low").log(21, "just above info")
     lines = written.lines()
     assert [(line["severity"], line["message"], line["logger"]) for line in lines] == [
-        ("INFO", "listening on 127.0.0.1", "uvicorn.error"),
+        ("WARNING", "ASGI app is late on 127.0.0.1", "uvicorn.error"),
         ("WARNING", "between warning and error", "odd"),
         ("INFO", "just above info", "low"),
     ]

@@ -9,7 +9,7 @@ import typer
 from tai_autonomics.cli.loop import complete
 from tai_autonomics.cli.options import Quiet
 from tai_autonomics.cli.output import Output, columns
-from tai_autonomics.cli.statuses import EPILOG, ExitStatus
+from tai_autonomics.cli.statuses import ExitStatus, epilog
 from tai_autonomics.cli.token import seconds_of
 from tai_autonomics.cli.tree import group
 
@@ -23,7 +23,12 @@ GOOGLE: Final = ("--google-project", "--google-region", "--google-service", "--g
 app = group()
 
 
-@app.command(epilog=EPILOG)
+@app.command(
+    epilog=epilog(
+        "checklist http://127.0.0.1:8080 --token-file data/admin.token",
+        "checklist --since 30d --prometheus http://127.0.0.1:9090",
+    )
+)
 def checklist(
     url: Annotated[
         str | None,
