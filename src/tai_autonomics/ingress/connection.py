@@ -311,10 +311,10 @@ class Connection(asyncio.Protocol):
         # The application bounds how long it takes, the body's arrival included.
         self._until = inf
         self._begun = turn
-        if turn.scope["raw_path"] in PROBES:
+        if turn.scope["raw_path"] in PROBES or self._turns.take():
             self._start(turn)
         else:
-            self._turns.begin(partial(self._start, turn))
+            self._turns.wait(partial(self._start, turn))
 
     def _start(self, turn: Turn) -> None:
         task = self._loop.create_task(self._app(turn.scope, turn.receive, turn.send))

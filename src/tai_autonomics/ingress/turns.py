@@ -29,24 +29,8 @@ class Turns:
         self._room = ROOM
         self._turning = False
 
-    def begin(self, work: Callable[[], object]) -> None:
-        """Call `work` now, or in the first turn that has room for it."""
-        if self._taken():
-            work()
-        else:
-            self._waiting.append(work)
-
-    async def of(self, items: Iterable[T]) -> AsyncIterator[T]:
-        """The items in order, each handful of them in a turn that has room for it."""
-        for number, item in enumerate(items):
-            if number and number % HANDFUL == 0 and not self._taken():
-                found = asyncio.get_running_loop().create_future()
-                self._waiting.append(partial(_tell, found))
-                await found
-            yield item
-
-    def _taken(self) -> bool:
-        """Whether there was room in this turn."""
+    def take(self) -> bool:
+        """Whether this turn had room; whoever hears no may `wait`."""
         if not self._turning:
             self._turning = True
             asyncio.get_running_loop().call_soon(self._turn)
@@ -54,6 +38,19 @@ class Turns:
             return False
         self._room -= 1
         return True
+
+    def wait(self, work: Callable[[], object]) -> None:
+        """Call `work` in the first turn that has room for it. Only after a `take` that answered no."""
+        self._waiting.append(work)
+
+    async def of(self, items: Iterable[T]) -> AsyncIterator[T]:
+        """The items in order, each handful of them in a turn that has room for it."""
+        for number, item in enumerate(items):
+            if number and number % HANDFUL == 0 and not self.take():
+                found = asyncio.get_running_loop().create_future()
+                self.wait(partial(_tell, found))
+                await found
+            yield item
 
     def _turn(self) -> None:
         self._turning = bool(self._waiting)
