@@ -2,7 +2,8 @@
 # Carry out the checklist against a revision's URL, as whoever a key in Secret Manager may speak for.
 # Usage: checklist.sh PROJECT REGION SERVICE URL KEY_SECRET FOLDER [LOAD] [--dry-run]
 # KEY_SECRET: a private key in PEM whose public key the service verifies by; JWT_ISSUER and JWT_AUDIENCE are the
-# service's. FOLDER gets checklist.md and checklist.json. LOAD: 60s.
+# service's, and so is FIRESTORE_DATABASE, "(default)" without it. FOLDER gets checklist.md and checklist.json.
+# LOAD: 60s.
 set -euo pipefail
 # shellcheck source=steps.bash
 source "$(dirname "$0")/steps.bash"
@@ -39,5 +40,6 @@ step "$tai" token mint --role admin --tenants '*' --ttl 30m --subject checklist 
 ask token TOKEN gcloud auth print-access-token
 [ -n "$dry" ] || (umask 077 && printf %s "$token" >"$kept/google")
 step "$tai" checklist "$url" --token-file "$kept/token" --load "$load" --google-project "$project" \
-  --google-region "$region" --google-service "$service" --google-token-file "$kept/google" \
+  --google-region "$region" --google-service "$service" --google-database "${FIRESTORE_DATABASE:-(default)}" \
+  --google-token-file "$kept/google" \
   --markdown "$folder/checklist.md" --json "$folder/checklist.json"

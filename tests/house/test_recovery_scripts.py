@@ -199,6 +199,21 @@ SCRIPTS: Final = {
         Script("image/push.sh", ("my-project", f"{IMAGE}:v1")),
     )
 }
+DOUBLED_ELSEWHERE: Final = tuple(
+    Script(f"firestore/{name}.sh", tuple(arguments))
+    for name, *arguments in (
+        ("clone", "my-project", "(default)", "2026-11-24T02:30:00Z", "new-1"),
+        ("erasures", "my-project", "(default)", "gs://bucket/folder"),
+        ("export", "my-project", "(default)", "gs://bucket/folder"),
+        ("import", "my-project", "eur3", "new-1", "gs://bucket/folder/moment"),
+        ("restore", "my-project", "eur3"),
+        ("restore", "my-project", "eur3", "backup", "new-1"),
+        ("schedule", "my-project", "new-1"),
+    )
+)
+"""What they do is in test_deploy.py; what they call, the real one has to have too."""
+NEWER: Final = ["firestore", "databases", "clone"]
+"""gcloud 528 lacks it; deploy/README.md says so."""
 each_script = pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
 
 
@@ -325,12 +340,18 @@ def table() -> dict[str, Any]:
 
 
 def test_every_command_and_flag_is_one_that_gcloud_has(cloud: Cloud, table: dict[str, Any]) -> None:
-    calls = [line[1:] for script in SCRIPTS.values() for line in printed(cloud, script) if line[0] == "gcloud"]
-    assert len(calls) > 50
+    calls = [
+        line[1:]
+        for script in (*SCRIPTS.values(), *DOUBLED_ELSEWHERE)
+        for line in printed(cloud, script)
+        if line[0] == "gcloud"
+    ]
+    assert len(calls) > 60
     for call in calls:
         words = [each for each in call if not each.startswith("-")]
-        flags = flags_of(table, words)
-        assert flags is not None, call
+        if (flags := flags_of(table, words)) is None:
+            assert words[:3] == NEWER, call
+            continue
         used = {each.partition("=")[0] for each in call if each.startswith("--")}
         assert used <= flags, (call, used - flags)
     assert flags_of(table, ["run", "services", "roll-back"]) is None
