@@ -10,9 +10,12 @@ tai=${TAI_AUTONOMICS:-tai-autonomics}
 
 backups=$(mktemp -d)
 trap 'rm -rf "$backups"' EXIT
-# What is on the list already, so that it only ever grows; the first time there is none.
+# What is on the list already, so that it only ever grows; the first time there is none. Where it only could not be seen, the
+# new one is not put in its place: generation 0 is of what is not there.
+first=1
 if gcloud storage ls "$folder/erasures.jsonl" >/dev/null 2>&1; then
   gcloud storage cp "$folder/erasures.jsonl" "$backups/erasures.jsonl"
+  first=
 fi
 "$tai" backup --erasures-only --backups "$backups" --store "firestore://$project/$database"
-gcloud storage cp "$backups/erasures.jsonl" "$folder/erasures.jsonl"
+gcloud storage cp "$backups/erasures.jsonl" "$folder/erasures.jsonl" ${first:+--if-generation-match=0}
