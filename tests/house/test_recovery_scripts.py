@@ -348,6 +348,19 @@ def test_traffic_goes_back_to_the_revision_that_was_promoted_from(cloud: Cloud) 
     assert (back.returncode, back.stdout) == (0, "revision=svc-00002\n")
 
 
+@pytest.mark.parametrize("share", [None, "10"])
+def test_a_candidate_that_was_gone_back_from_is_not_kept_running_by_its_tag(cloud: Cloud, share: str | None) -> None:
+    assert cloud.run("cloud_run/candidate.sh", *ON, f"{IMAGE}@{DIGEST}").returncode == 0
+    if share is not None:
+        assert cloud.run("cloud_run/promote.sh", *ON, "svc-00003", share).returncode == 0
+    back = cloud.run("cloud_run/roll-back.sh", *ON, "svc-00002")
+    assert (back.returncode, back.stdout) == (0, "revision=svc-00002\n"), back.stderr
+    assert "svc-00003" not in json.dumps(cloud.state["service"]["status"]["traffic"])
+    calls = len(cloud.seen)
+    assert cloud.run("cloud_run/roll-back.sh", *ON, "svc-00002").returncode == 0
+    assert not [call for call in cloud.seen[calls:] if _alters(call)]
+
+
 def test_no_traffic_goes_to_a_revision_that_is_not_ready_or_another_services(cloud: Cloud) -> None:
     strange = cloud_double.revision("other-00001")
     strange["metadata"]["labels"] = {"serving.knative.dev/service": "other"}
