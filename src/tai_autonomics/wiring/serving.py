@@ -151,7 +151,7 @@ async def _serve_house(
     def begin_drain() -> None:
         nonlocal drained_by
         if not drain.begun:
-            told.logs.log.info("stopping: what is under way finishes", seconds_max=settings.drain_seconds_max)
+            told.logs.log.info("stopping: what is under way finishes", within=f"{settings.drain_seconds_max:g} s")
         drain.begin()
         executor.stop_taking()
         share = settings.drain_seconds_max * (REQUESTS_SHARE + ACTIONS_SHARE)
