@@ -17,9 +17,12 @@ if [ -z "$dry" ]; then
   backups=$(mktemp -d)
   trap 'rm -rf "$backups"' EXIT
 fi
-# What is on the list already, so that it only ever grows; the first time there is none.
+# What is on the list already, so that it only ever grows; the first time there is none. Where it only could not be seen, the
+# new one is not put in its place: generation 0 is of what is not there.
+first=1
 if step gcloud storage ls "$folder/erasures.jsonl"; then
   step gcloud storage cp "$folder/erasures.jsonl" "$backups/erasures.jsonl"
+  first=
 fi
 step "$tai" backup --erasures-only --backups "$backups" --store "firestore://$project/$database"
-step gcloud storage cp "$backups/erasures.jsonl" "$folder/erasures.jsonl"
+step gcloud storage cp "$backups/erasures.jsonl" "$folder/erasures.jsonl" ${first:+--if-generation-match=0}

@@ -122,20 +122,22 @@ def test_the_list_of_erasures_in_the_bucket_only_grows(tmp_path: Path) -> None:
     bucket.mkdir()
     made.mkdir()
     (made / "gcloud").write_text(
-        '#!/bin/sh\ncase "$2" in ls) test -e "${3#gs://}" ;; cp) cp "${3#gs://}" "${4#gs://}" ;; esac\n'
+        '#!/bin/sh\ncase "$2" in\nls) test -z "$SICK" && test -e "${3#gs://}" ;;\n'
+        'cp) { test -z "$5" || test ! -e "${4#gs://}"; } && cp "${3#gs://}" "${4#gs://}" ;;\nesac\n'
     )
     (made / "tai-autonomics").write_text('#!/bin/sh\necho "$5 $6" >> "$4/erasures.jsonl"\n')
     for each in made.iterdir():
         each.chmod(0o755)
     (script,) = [each for each in SCRIPTS if each.name == "erasures.sh"]
-    for _ in range(2):
-        subprocess.run(
-            ["bash", script, "p", "d1", f"gs://{bucket}"],
-            env={"PATH": f"{made}:{os.environ['PATH']}"},
-            capture_output=True,
-            timeout=60,
-            check=True,
-        )
+
+    def brought_up_to_date(sick: str = "") -> int:
+        environ = {"PATH": f"{made}:{os.environ['PATH']}", "SICK": sick}
+        command = ["bash", script, "p", "d1", f"gs://{bucket}"]
+        return subprocess.run(command, env=environ, capture_output=True, timeout=60, check=False).returncode
+
+    assert [brought_up_to_date(), brought_up_to_date()] == [0, 0]
+    assert (bucket / "erasures.jsonl").read_text() == "--store firestore://p/d1\n" * 2
+    assert brought_up_to_date(sick="the bucket cannot be looked at") == 1
     assert (bucket / "erasures.jsonl").read_text() == "--store firestore://p/d1\n" * 2
 
 
