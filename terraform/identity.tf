@@ -34,6 +34,12 @@ variable "github_environments" {
   }
 }
 
+variable "builds_images" {
+  description = "Whether delivery builds and scans images here. Where it only rolls out those of another project (of staging's), false."
+  type        = bool
+  default     = true
+}
+
 variable "restorers" {
   description = "Who may bring a database back, as IAM members (group:…): restore, clone, import, never delete."
   type        = set(string)
@@ -85,6 +91,12 @@ locals {
       "run.revisions.get",
       "run.revisions.list",
       "run.services.list",
+    ]
+
+    # Of the project: whether backups are made, for the checklist.
+    checking = [
+      "datastore.backupSchedules.list",
+      "datastore.databases.getMetadata",
     ]
 
     restoring = [
@@ -229,6 +241,21 @@ resource "google_cloud_run_v2_service_iam_member" "delivery" {
 resource "google_project_iam_member" "delivery_looking" {
   project = var.project
   role    = google_project_iam_custom_role.role["looking"].name
+  member  = google_service_account.delivery.member
+}
+
+resource "google_project_iam_member" "delivery_checking" {
+  project = var.project
+  role    = google_project_iam_custom_role.role["checking"].name
+  member  = google_service_account.delivery.member
+}
+
+# An image is scanned before it is pushed, so that nothing of it is there yet to be given rights on.
+resource "google_project_iam_member" "scanning" {
+  count = var.builds_images ? 1 : 0
+
+  project = var.project
+  role    = "roles/ondemandscanning.admin"
   member  = google_service_account.delivery.member
 }
 

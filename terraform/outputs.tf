@@ -57,6 +57,16 @@ output "secrets" {
   value       = concat(values(local.secret_ids), [for each in values(local.mounted) : each.id])
 }
 
+output "checklist_key" {
+  description = "CHECKLIST_KEY_SECRET: the entry of the key that the checklist signs with; null without one."
+  value       = one(google_secret_manager_secret.checklist[*].secret_id)
+}
+
+output "image_readers" {
+  description = "Who pulls the images that run here: what the project that builds them has as `image_readers`."
+  value       = [google_service_account.delivery.member, local.agents.run]
+}
+
 output "workload_identity_provider" {
   description = "What GitHub's workflows name to authenticate; null without a repository."
   value       = one(google_iam_workload_identity_pool_provider.github[*].name)

@@ -11,6 +11,17 @@ variable "images_kept" {
   }
 }
 
+variable "image_readers" {
+  description = "Who pulls images from here besides this project, as IAM members: the output `image_readers` of each project that they are delivered to."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for member in var.image_readers : !contains(["allUsers", "allAuthenticatedUsers"], member)])
+    error_message = "Images are nobody else's: never everybody."
+  }
+}
+
 resource "google_artifact_registry_repository" "images" {
   #checkov:skip=CKV_GCP_84:encrypted at rest with Google's keys; images hold no secret and no data
   project       = var.project
@@ -46,4 +57,14 @@ resource "google_artifact_registry_repository" "images" {
   }
 
   depends_on = [google_project_service.api]
+}
+
+resource "google_artifact_registry_repository_iam_member" "reader" {
+  for_each = var.image_readers
+
+  project    = var.project
+  location   = google_artifact_registry_repository.images.location
+  repository = google_artifact_registry_repository.images.name
+  role       = "roles/artifactregistry.reader"
+  member     = each.value
 }

@@ -181,6 +181,58 @@ run "only_one_repository_delivers_and_by_no_key" {
   }
 }
 
+run "delivery_may_do_what_its_scripts_do" {
+  command = plan
+
+  variables {
+    checklist_key = true
+    image_readers = ["serviceAccount:service-7@serverless-robot-prod.iam.gserviceaccount.com"]
+  }
+
+  assert {
+    condition = (
+      contains(local.apis, "ondemandscanning.googleapis.com")
+      && google_project_iam_member.scanning[0].role == "roles/ondemandscanning.admin"
+    )
+    error_message = "deploy/image/scan.sh may not scan."
+  }
+
+  assert {
+    condition = (
+      google_secret_manager_secret_iam_member.checklist[0].secret_id == output.checklist_key
+      && google_secret_manager_secret_iam_member.checklist[0].role == "roles/secretmanager.secretAccessor"
+      && contains(google_project_iam_custom_role.role["checking"].permissions, "datastore.backupSchedules.list")
+      && length(output.image_readers) == 2
+    )
+    error_message = "deploy/checklist.sh may not read its key, or not see backups."
+  }
+
+  assert {
+    condition = (
+      keys(google_artifact_registry_repository_iam_member.reader) == ["serviceAccount:service-7@serverless-robot-prod.iam.gserviceaccount.com"]
+      && alltrue([for grant in google_artifact_registry_repository_iam_member.reader : grant.role == "roles/artifactregistry.reader"])
+    )
+    error_message = "Whom images are delivered to may not pull them."
+  }
+}
+
+run "delivery_may_no_more_than_it_is_asked_for" {
+  command = plan
+
+  variables {
+    builds_images = false
+  }
+
+  assert {
+    condition = (
+      length(google_project_iam_member.scanning) == 0
+      && output.checklist_key == null && length(google_secret_manager_secret_iam_member.checklist) == 0
+      && length(google_artifact_registry_repository_iam_member.reader) == 0
+    )
+    error_message = "Where nothing is built and no checklist signs, delivery has rights for it."
+  }
+}
+
 run "actions_reach_what_is_named_and_nothing_else" {
   command = plan
 
@@ -261,6 +313,7 @@ run "what_cannot_work_is_refused" {
     instances            = { min = 0, max = 100 }
     cpu                  = "0.5"
     publishers           = ["allUsers"]
+    image_readers        = ["allUsers"]
     ack_deadline_seconds = 10
     delivery_attempts    = 101
     secret_settings      = ["STORE_URL"]
@@ -272,8 +325,8 @@ run "what_cannot_work_is_refused" {
   }
 
   expect_failures = [
-    var.ack_deadline_seconds, var.concurrency, var.cpu, var.delivery_attempts, var.github_repository, var.instances,
-    var.jwks_url, var.log_days, var.project, var.publishers, var.region, var.secret_settings, var.service, var.settings,
-    var.url,
+    var.ack_deadline_seconds, var.concurrency, var.cpu, var.delivery_attempts, var.github_repository, var.image_readers,
+    var.instances, var.jwks_url, var.log_days, var.project, var.publishers, var.region, var.secret_settings, var.service,
+    var.settings, var.url,
   ]
 }

@@ -18,6 +18,12 @@ variable "plans_from_secret" {
   default     = false
 }
 
+variable "checklist_key" {
+  description = "Whether delivery's checklist signs its tokens with a key in the entry SERVICE-checklist-key of Secret Manager, which needs a version: a private key in PEM whose public key the service verifies by. Whoever reads it speaks for every role here."
+  type        = bool
+  default     = false
+}
+
 locals {
   secret_ids = { for name in var.secret_settings : name => "${var.service}-${lower(replace(trimprefix(name, "TAI_"), "_", "-"))}" }
 
@@ -74,6 +80,31 @@ resource "google_secret_manager_secret_iam_member" "mounted" {
   secret_id = each.value.secret_id
   role      = "roles/secretmanager.secretAccessor"
   member    = google_service_account.service.member
+}
+
+# Delivery's alone: the service knows its public half.
+resource "google_secret_manager_secret" "checklist" {
+  count = var.checklist_key ? 1 : 0
+
+  project             = var.project
+  secret_id           = "${var.service}-checklist-key"
+  labels              = local.labels
+  deletion_protection = var.deletion_protection
+
+  replication {
+    auto {}
+  }
+
+  depends_on = [google_project_service.api]
+}
+
+resource "google_secret_manager_secret_iam_member" "checklist" {
+  count = length(google_secret_manager_secret.checklist)
+
+  project   = var.project
+  secret_id = google_secret_manager_secret.checklist[0].secret_id
+  role      = "roles/secretmanager.secretAccessor"
+  member    = google_service_account.delivery.member
 }
 
 # What the Prometheus sidecar is to scrape. It takes it from a mounted file alone, and Cloud Run mounts none but these.

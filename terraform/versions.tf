@@ -25,6 +25,7 @@ locals {
   # Google's own accounts that act for its services in this project.
   agents = {
     pubsub = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
+    run    = "serviceAccount:service-${data.google_project.this.number}@serverless-robot-prod.iam.gserviceaccount.com"
   }
 
   labels = {

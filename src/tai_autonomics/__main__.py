@@ -6,13 +6,14 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
-from tai_autonomics.cli.app import run
-
 
 def main() -> NoReturn:
     if os.getpid() == 1:
         # A container's first process is ended by no signal that it does not handle: SIGTERM during a start was lost.
         signal.signal(signal.SIGTERM, _end)
+    # Only now: what it imports takes longer than all the rest until here.
+    from tai_autonomics.cli.app import run
+
     sys.exit(run(sys.argv[1:]))
 
 

@@ -1,5 +1,5 @@
 """
-Every gcloud command that the documents show is one that gcloud has, with its options.
+Every gcloud command that the documents and the checklist show is one that gcloud has, with its options.
 
 gcloud's own list of them is a file that its shell completion reads; nothing is called.
 """
@@ -17,7 +17,8 @@ import pytest
 from tests.engines.absence import absent
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+CHECKLIST = ROOT / "src" / "tai_autonomics" / "cli" / "checklist" / "cloud.py"
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "deploy" / "README.md", CHECKLIST])
 CALL = re.compile(r"(?:^|[\s`(|])gcloud ((?:alpha |beta )?[a-z][^`\n|>)]*)", re.MULTILINE)
 GONE = {"container images list-tags", "run delete", "trace list", "monitoring metrics-descriptors list"}
 """Those of the production checklist that do not work; the first is there, for another registry."""
@@ -63,6 +64,7 @@ SHOWN = [(document.name, words) for document in DOCUMENTS for words in calls_in(
 
 def test_calls_are_found() -> None:
     assert len([words for name, words in SHOWN if name == "GCP_DEPLOYMENT.md"]) > 30
+    assert len([words for name, words in SHOWN if name == CHECKLIST.name]) > 5
 
 
 @pytest.mark.parametrize(("document", "words"), SHOWN, ids=[f"{name}: {' '.join(words)}" for name, words in SHOWN])

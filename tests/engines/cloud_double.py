@@ -83,7 +83,9 @@ def retag(service: dict[str, Any], tags: dict[str, str]) -> None:
 def update_traffic(service: dict[str, Any], options: dict[str, str]) -> None:
     split = dict(each.split("=") for each in options["to-revisions"].split(","))
     assert sum(map(int, split.values())) == 100, split
-    tagged = [] if "clear-tags" in options else [each for each in service["status"]["traffic"] if "tag" in each]
+    gone = options.get("remove-tags", "").split(",")
+    kept = [each for each in service["status"]["traffic"] if "tag" in each and each["tag"] not in gone]
+    tagged = [] if "clear-tags" in options else kept
     service["status"]["traffic"] = [{"revisionName": name, "percent": int(part)} for name, part in split.items()]
     service["status"]["traffic"] += tagged
     if tags := options.get("update-tags"):

@@ -36,7 +36,7 @@ print(digest.hexdigest())
 
 
 def absent(what: str) -> NoReturn:
-    """Skip with what brings it; with REQUIRE_IMAGE set, fail. CI's short run does not set it: README says why."""
+    """Skip with what brings it; with REQUIRE_IMAGE set, fail. CI does not set it: CONTRIBUTING says why."""
     message = f"{what}. To get it: make image"
     if os.environ.get("REQUIRE_IMAGE"):
         pytest.fail(message, pytrace=False)

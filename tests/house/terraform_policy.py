@@ -18,6 +18,7 @@ TERRAFORM: Final = Path(__file__).parents[2] / "terraform"
 FILES: Final = {file.name: file.read_text() for file in sorted(TERRAFORM.glob("*.tf"))}
 
 ROLES: Final = {
+    "roles/artifactregistry.reader": "pulls images from the one repository it is given on",
     "roles/artifactregistry.writer": "pushes images to the one repository it is given on",
     "roles/containeranalysis.occurrences.viewer": "reads what the scanner found",
     "roles/iam.serviceAccountTokenCreator": "Pub/Sub signs its pushes as the one account it is given on",
@@ -27,6 +28,7 @@ ROLES: Final = {
     "roles/logging.viewer": "reads logs, without data access",
     "roles/monitoring.metricWriter": "writes metrics",
     "roles/monitoring.viewer": "reads metrics",
+    "roles/ondemandscanning.admin": "scans images that are nowhere yet, and has no other right",
     "roles/pubsub.publisher": "publishes to the one topic it is given on",
     "roles/pubsub.subscriber": "takes from the one subscription it is given on",
     "roles/run.invoker": "calls the one service it is given on",
@@ -41,6 +43,7 @@ PROJECT_WIDE: Final = {
     "roles/logging.viewer",
     "roles/monitoring.metricWriter",
     "roles/monitoring.viewer",
+    "roles/ondemandscanning.admin",
     "roles/telemetry.tracesWriter",
 }
 """Those that Google gives on a project alone."""

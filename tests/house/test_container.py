@@ -91,3 +91,14 @@ def test_local_secrets_are_made_once_in_a_folder_of_their_owners_alone(tmp_path:
     again = subprocess.run([script, folder], capture_output=True, text=True, timeout=60, check=False)
     assert again.returncode == 73
     assert (folder / "postgresql_password").read_text() == password
+
+
+def test_local_secrets_of_which_one_could_not_be_made_are_none(tmp_path: Path) -> None:
+    folder, openssl = tmp_path / "secrets", tmp_path / "openssl"
+    openssl.write_text('#!/bin/sh\ntest "$1" = rand && echo 00\n')
+    openssl.chmod(0o755)
+    script = ROOT / "container" / "local-secrets"
+    without_keys = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    assert subprocess.run([script, folder], timeout=60, check=False, env=without_keys).returncode == 1
+    assert not folder.exists()
+    subprocess.run([script, folder], check=True, timeout=60)

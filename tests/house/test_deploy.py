@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -36,7 +37,7 @@ def test_a_script_without_its_arguments_says_which_and_does_nothing(script: Path
     assert f"usage: {script.name} PROJECT " in done.stderr
 
 
-@pytest.mark.parametrize(
+each_that_asks = pytest.mark.parametrize(
     ("script", "arguments", "carried_out"),
     [
         (
@@ -82,17 +83,38 @@ def test_a_script_without_its_arguments_says_which_and_does_nothing(script: Path
         ),
     ],
 )
+
+
+def spied_on(seen: Path, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """What the script calls is written to `seen`."""
+    for name in ("gcloud", "tai-autonomics"):
+        (seen.parent / name).write_text(SPY)
+        (seen.parent / name).chmod(0o755)
+    environ = {"PATH": f"{seen.parent}:{os.environ['PATH']}", "SEEN": str(seen)}
+    (path,) = [each for each in SCRIPTS if each.name == script]
+    return subprocess.run(
+        ["bash", path, *arguments], env=environ, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@each_that_asks
 def test_a_script_asks_the_cloud_for_what_it_says(
     tmp_path: Path, script: str, arguments: list[str], carried_out: str
 ) -> None:
-    seen = tmp_path / "seen"
-    for name in ("gcloud", "tai-autonomics"):
-        (tmp_path / name).write_text(SPY)
-        (tmp_path / name).chmod(0o755)
-    environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SEEN": str(seen)}
-    (path,) = [each for each in SCRIPTS if each.name == script]
-    subprocess.run(["bash", path, *arguments], env=environ, capture_output=True, timeout=60, check=True)
-    assert seen.read_text() == carried_out
+    assert spied_on(tmp_path / "seen", script, *arguments).returncode == 0
+    assert (tmp_path / "seen").read_text() == carried_out
+
+
+@each_that_asks
+def test_a_dry_run_says_the_same_and_asks_for_nothing(
+    tmp_path: Path, script: str, arguments: list[str], carried_out: str
+) -> None:
+    done = spied_on(tmp_path / "seen", script, *arguments, "--dry-run")
+    assert [" ".join(shlex.split(line)) for line in done.stdout.splitlines()] == carried_out.splitlines()
+    assert (done.returncode, done.stderr) == (0, "")
+    misused = spied_on(tmp_path / "seen", script, *arguments, "--dry")
+    assert (misused.returncode, "--dry is no option of this script" in misused.stderr) == (2, True)
+    assert not (tmp_path / "seen").exists()
 
 
 def test_the_list_of_erasures_in_the_bucket_only_grows(tmp_path: Path) -> None:
@@ -100,20 +122,22 @@ def test_the_list_of_erasures_in_the_bucket_only_grows(tmp_path: Path) -> None:
     bucket.mkdir()
     made.mkdir()
     (made / "gcloud").write_text(
-        '#!/bin/sh\ncase "$2" in ls) test -e "${3#gs://}" ;; cp) cp "${3#gs://}" "${4#gs://}" ;; esac\n'
+        '#!/bin/sh\ncase "$2" in\nls) test -z "$SICK" && test -e "${3#gs://}" ;;\n'
+        'cp) { test -z "$5" || test ! -e "${4#gs://}"; } && cp "${3#gs://}" "${4#gs://}" ;;\nesac\n'
     )
     (made / "tai-autonomics").write_text('#!/bin/sh\necho "$5 $6" >> "$4/erasures.jsonl"\n')
     for each in made.iterdir():
         each.chmod(0o755)
     (script,) = [each for each in SCRIPTS if each.name == "erasures.sh"]
-    for _ in range(2):
-        subprocess.run(
-            ["bash", script, "p", "d1", f"gs://{bucket}"],
-            env={"PATH": f"{made}:{os.environ['PATH']}"},
-            capture_output=True,
-            timeout=60,
-            check=True,
-        )
+
+    def brought_up_to_date(sick: str = "") -> int:
+        environ = {"PATH": f"{made}:{os.environ['PATH']}", "SICK": sick}
+        command = ["bash", script, "p", "d1", f"gs://{bucket}"]
+        return subprocess.run(command, env=environ, capture_output=True, timeout=60, check=False).returncode
+
+    assert [brought_up_to_date(), brought_up_to_date()] == [0, 0]
+    assert (bucket / "erasures.jsonl").read_text() == "--store firestore://p/d1\n" * 2
+    assert brought_up_to_date(sick="the bucket cannot be looked at") == 1
     assert (bucket / "erasures.jsonl").read_text() == "--store firestore://p/d1\n" * 2
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from observability.alerts import ALERTS, Alert
+from observability.promql import for_prometheus
 from observability.records import RECORDS
 from observability.writing import ROOT, files
 from prometheus_client.parser import text_string_to_metric_families
@@ -20,6 +21,7 @@ from tests.house import test_metrics_document
 from tests.house.exposed import ROUTES, Labels, families_in, labels_in, scraped, values_in
 from tests.house.queries import Named, named_in
 
+from tai_autonomics.cli.checklist.telling import METRICS
 from tai_autonomics.ingress.replies import REASONS
 from tai_autonomics.settings import TABLE
 
@@ -96,6 +98,14 @@ def test_the_objectives_are_of_what_is_exposed(exposed: Labels, text: str) -> No
         series = f"{metric}_bucket" if f"{metric}_bucket" in exposed else metric
         assert set(re.findall(r"metric\.labels\.(\w+)", each)) <= exposed[series]
         assert set(re.findall(r'metric\.labels\.route!="(.*?)"', each)) <= values_in(text, "route")
+
+
+def test_the_checklist_misses_every_metric_that_an_alert_rests_on() -> None:
+    alerts = [alert.query for alert in ALERTS if not alert.cloud_only]
+    queries = [for_prometheus(query) for query in (*alerts, *RECORDS.values())]
+    series = {each for query in queries for each in named_in(query).series}
+    assert {re.sub("_(bucket|count|sum)$", "", each) for each in series} - METRICS == set()
+    assert len(series) > 20
 
 
 def test_every_file_asks_for_something() -> None:

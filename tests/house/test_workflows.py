@@ -109,7 +109,7 @@ def test_production_comes_after_staging_and_nothing_before_the_tests() -> None:
 def test_an_image_is_scanned_before_it_is_pushed() -> None:
     runs = [step.get("run", "") for step in read(ROOT / ".github/workflows/deliver.yml")["jobs"]["image"]["steps"]]
     assert [re.split(r"\s", run)[0] for run in runs if run] == [
-        "docker",
+        "container/build",
         "deploy/image/scan.sh",
         "deploy/image/push.sh",
     ]

@@ -55,11 +55,14 @@ class Turns:
     def _turn(self) -> None:
         self._turning = bool(self._waiting)
         self._room = ROOM
-        while self._waiting and self._room:
-            self._room -= 1
-            self._waiting.popleft()()
-        if self._turning:
-            asyncio.get_running_loop().call_soon(self._turn)
+        try:
+            while self._waiting and self._room:
+                self._room -= 1
+                self._waiting.popleft()()
+        finally:
+            # Whatever went wrong with one of them, nobody behind it may wait for ever.
+            if self._turning:
+                asyncio.get_running_loop().call_soon(self._turn)
 
 
 def _tell(found: "Future[None]") -> None:

@@ -131,10 +131,10 @@ async def test_what_cannot_be_looked_up_stays_and_holds_up_nothing_else(
         return 0
 
     monkeypatch.setattr(surveying, "QUARANTINE_SURVEYS", 1)
-    monkeypatch.setattr(surveying, "ANSWER_SECONDS_MAX", 0.001)
     await store.quarantine(message(1))
     survey = survey_of(one)
     await survey.take()
+    monkeypatch.setattr(surveying, "ANSWER_SECONDS_MAX", 0.001)
     for size in (fails, breaks, hangs):
         store.quarantine_size = size  # type: ignore[attr-defined]
         await survey.take()

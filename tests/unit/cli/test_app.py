@@ -48,6 +48,11 @@ def test_as_the_first_process_of_a_container_it_is_ended_by_sigterm_all_the_same
         signal.signal(signal.SIGTERM, before)
 
 
+def test_nothing_is_imported_before_the_first_process_hears_sigterm() -> None:
+    looks = "import sys, tai_autonomics.__main__; sys.exit('tai_autonomics.cli.app' in sys.modules)"
+    subprocess.run([sys.executable, "-c", looks], timeout=60, check=True)
+
+
 def test_without_a_command_the_help_is_shown_and_the_status_is_usage(cli: CommandLine) -> None:
     assert cli() == 2
     assert all(name in cli.err for name in MODULES)

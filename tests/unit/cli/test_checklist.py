@@ -6,9 +6,12 @@ import json
 from typing import Any
 
 import pytest
+import typer
+from msgspec import Struct
 from tests.unit.cli.exports import CommandLine
 
 from tai_autonomics.cli.checklist import guarding, health, load
+from tai_autonomics.cli.checklist.asking import Answer
 from tai_autonomics.cli.checklist.judging import judge, silent
 from tai_autonomics.cli.checklist.lines import Found, Line, Row, Section, Wrong, left_open, shown
 from tai_autonomics.cli.checklist.quantiles import Latencies, latencies
@@ -63,6 +66,14 @@ async def _no_answer(_: None) -> Found:
     raise StoreUnavailable("nothing answers")
 
 
+async def _stumbles(_: None) -> Found:
+    raise AttributeError("'str' object has no attribute 'get'")
+
+
+async def _misused(_: None) -> Found:
+    raise typer.BadParameter("name another plan")
+
+
 def test_a_line_is_judged_by_its_check_and_left_open_where_what_it_needs_is_no_evidence() -> None:
     rows = (
         Row("late", "", _evidence, needs=("wrong",), late=True),
@@ -83,6 +94,27 @@ def test_a_line_is_judged_by_its_check_and_left_open_where_what_it_needs_is_no_e
     assert lines[2].evidence == {"why": "because"}
     assert told == [1, 2, 3, 4, 5]
     assert [line.outcome for line in silent((Section("one", rows),), "gone")] == ["failed", *["open"] * 4]
+
+
+def test_an_answer_that_no_check_foresaw_fails_its_own_line_and_no_other() -> None:
+    rows = (Row("strange", "", _stumbles), Row("good", "", _evidence))
+    lines = asyncio.run(judge((Section("one", rows),), None, lambda _: None))
+    assert [line.outcome for line in lines] == ["failed", "evidence"]
+    assert lines[0].detail == "not judged: AttributeError: 'str' object has no attribute 'get'"
+    with pytest.raises(typer.BadParameter):
+        asyncio.run(judge((Section("one", (Row("misused", "", _misused),)),), None, lambda _: None))
+
+
+@pytest.mark.parametrize("body", [b'{"reason": "\xff"}', b'{"a":' * 100_000, b"[1]", b"{"])
+def test_a_body_that_is_no_json_object_has_no_members(body: bytes) -> None:
+    answer = Answer("POST", "/marketplace", 200, {}, body, 0.1, good=True)
+    assert (answer.members, answer.reason) == ({}, None)
+    with pytest.raises(Wrong, match="with a body of another form"):
+        answer.read(Health)
+
+
+class Health(Struct):
+    status: str
 
 
 def report(*lines: Line) -> Report:

@@ -46,6 +46,25 @@ async def test_what_begins_begins_in_order_and_a_turn_has_room_for_few() -> None
     assert turns.take(), "the room of a turn that has passed is there again"
 
 
+async def test_what_fails_to_begin_keeps_nobody_behind_it() -> None:
+    turns, begun, told = Turns(), list[int](), list[dict[str, Any]]()
+    loop, handler = asyncio.get_running_loop(), asyncio.get_running_loop().get_exception_handler()
+    loop.set_exception_handler(lambda _, context: told.append(context))
+
+    def fails() -> None:
+        raise RuntimeError("it does not begin")
+
+    while turns.take():
+        pass
+    turns.wait(fails)
+    turns.wait(partial(begun.append, 1))
+    await one_turn()
+    await one_turn()
+    loop.set_exception_handler(handler)
+    assert begun == [1]
+    assert [str(each["exception"]) for each in told] == ["it does not begin"]
+
+
 async def test_lists_share_the_room_of_a_turn_however_many_they_are() -> None:
     turns, seen = Turns(), list[int]()
 

@@ -1,6 +1,5 @@
 """`checklist`: the production checklist, carried out against a running service, or against its metrics of weeks."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -218,6 +217,7 @@ async def carried_out(wanted: "Wanted", token: str, *, shown: bool) -> "Report":
     from tai_autonomics import wiring
     from tai_autonomics.cli.checklist.asking import asking
     from tai_autonomics.cli.checklist.judging import judge, silent
+    from tai_autonomics.cli.checklist.report import report_of
     from tai_autonomics.cli.checklist.run import Run
     from tai_autonomics.cli.checklist.sections import SECTIONS
     from tai_autonomics.cli.progress import progress
@@ -239,15 +239,5 @@ async def carried_out(wanted: "Wanted", token: str, *, shown: bool) -> "Report":
                 finally:
                     left = await run.leave()
     about: dict[str, Any] = {"service": wanted.url, "version": run.version, "tenants": run.tenants}
-    return made(f"Sign-off of {wanted.url}", about, lines, run.began_at, clock.now(), left)
-
-
-def made(
-    title: str, about: dict[str, Any], lines: list[Any], began_at: datetime, ended_at: datetime, left: list[str]
-) -> "Report":
-    from tai_autonomics.cli.checklist.report import Report
-    from tai_autonomics.cli.checklist.report import counted as by_outcome
-
-    counts = by_outcome(lines)
-    began, ended = (f"{each.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" for each in (began_at, ended_at))
-    return Report(1, title, about, began, ended, counts["failed"] > 0, counts, left, lines)
+    title = f"Sign-off of {wanted.url}"
+    return report_of(title, about, lines, began_at=run.began_at, ended_at=clock.now(), left_behind=left)

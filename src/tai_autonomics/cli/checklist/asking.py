@@ -28,6 +28,8 @@ PAUSE_SECONDS: Final = 0.2
 STALE_PAUSES_MAX: Final = 15
 """Together longer than TAI_STATE_AGE_SECONDS_MAX is by default."""
 PROBES: Final = frozenset({"/health", "/health/live", "/metrics"})
+NO_FORM: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises for a body that is not JSON, not UTF-8, or too deep."""
 
 T = TypeVar("T")
 
@@ -58,7 +60,7 @@ class Answer(Struct, frozen=True):
         """Of the JSON object that it is; none where it is no such thing."""
         try:
             return msgspec.json.decode(self.content, type=dict[str, Any])
-        except msgspec.DecodeError:
+        except NO_FORM:
             return {}
 
     @property
@@ -80,7 +82,7 @@ class Answer(Struct, frozen=True):
         """Raises Wrong where the body is not of that form."""
         try:
             return msgspec.json.decode(self.content, type=type)
-        except msgspec.DecodeError as error:
+        except NO_FORM as error:
             raise Wrong(f"{self.call} answered {self.status} with a body of another form: {error}") from error
 
 

@@ -233,15 +233,16 @@ SECTION: Final = Section(
             "cloud-metrics",
             "Metrics collected in Cloud Monitoring",
             metrics_arrive,
-            "`gcloud monitoring metrics-descriptors list --filter='metric.type:prometheus.googleapis.com/tai_'`",
+            '`curl -sH "Authorization: Bearer $(gcloud auth print-access-token)"'
+            f" '{MONITORING}/v1/projects/PROJECT/location/global/prometheus/api/v1/query?query=count(tai_build_info)'`",
         ),
         _row(
             "cloud-traces",
             "Traces visible in Cloud Trace",
             None,
-            "the console's Trace explorer, by the trace id of the line traces; gcloud lists no traces",
+            "the console's Trace explorer, by the trace id of the line traces; `gcloud` lists no traces",
         ),
-        _row("cloud-alerts", "Alert policies configured", alerts_are_on, "`gcloud monitoring policies list`"),
+        _row("cloud-alerts", "Alert policies configured", alerts_are_on, "`gcloud alpha monitoring policies list`"),
         _row(
             "cloud-dashboard",
             "Cloud Monitoring dashboard created",
@@ -270,7 +271,7 @@ SECTION: Final = Section(
             "cloud-backups",
             "Firestore backups enabled, daily, kept 30 days",
             backups_are_made,
-            "`gcloud firestore backups schedules list --database=DATABASE`",
+            "`gcloud firestore backups schedules list --database='DATABASE'`",
         ),
     ),
 )

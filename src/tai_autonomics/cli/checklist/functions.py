@@ -20,6 +20,7 @@ RECEIPTS_MAX: Final = 200_000
 SUBSCRIPTION: Final = "projects/checklist/subscriptions/checklist"
 MEMBERS: Final = ("type", "title", "detail", "instance", "reason", "next_step")
 """Strings that every problem has; its status is a number."""
+USAGE_WITHOUT_KEY: Final = {"operation": "consume", "quota": "q", "amount": 1}
 
 
 class Bad(Struct, frozen=True):
@@ -51,9 +52,6 @@ def bad_requests(run: Run) -> tuple[Bad, ...]:
         Bad("a path that is not there", "GET", "/v1/nothing", None, 404),
         Bad("a method that is not there", "DELETE", "/marketplace", None, 405),
     )
-
-
-USAGE_WITHOUT_KEY: Final = {"operation": "consume", "quota": "q", "amount": 1}
 
 
 async def pubsub_decides(run: Run) -> Found:

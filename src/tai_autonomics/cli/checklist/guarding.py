@@ -9,7 +9,7 @@ import typer
 
 from tai_autonomics.cli.checklist.asking import Answer
 from tai_autonomics.cli.checklist.lines import Found, Row, Section, failed, left_open, not_applicable, shown
-from tai_autonomics.cli.checklist.run import PREFIX, Run, claims_of
+from tai_autonomics.cli.checklist.run import ENTITLEMENT, PREFIX, Run, claims_of
 from tai_autonomics.cli.served import is_loopback
 
 NOBODYS: Final = ".".join(
@@ -49,7 +49,7 @@ async def tenants_are_apart(run: Run) -> Found:
     own = (await run.ask.post("/marketplace", run.verify(second), key=key, good=False)).expect(
         403, "entitlement_inactive"
     )
-    check = (await run.ask.post(f"/v1/tenants/{second}/check", {"entitlement_id": "checklist"})).expect(200)
+    check = (await run.ask.post(f"/v1/tenants/{second}/check", {"entitlement_id": ENTITLEMENT})).expect(200)
     if check.members.get("allowed") is not False:
         return failed(f"{second} may do what only {first} was granted", check=check.members)
     answers = [own, check]

@@ -11,7 +11,7 @@ from tai_autonomics.cli.checklist.run import Run
 from tai_autonomics.cli.checklist.telling import scraped_if_it_can_be
 from tai_autonomics.telemetry.scrapes import Scrape
 
-PROBES: Final = 200
+PROBES_A_ROUND: Final = 200
 ROUNDS_MAX: Final = 3
 """A round that this machine's own business disturbed is repeated; all of them are evidence."""
 P99_MS_MAX: Final = 5.0
@@ -86,7 +86,7 @@ async def _probed(run: Run, ms_max: float) -> Latencies:
     """As many probes as it takes to know: where more than 1 % took longer, no others can help."""
     taken: list[float] = []
     over = 0
-    while len(taken) < PROBES and over <= PROBES // 100:
+    while len(taken) < PROBES_A_ROUND and over <= PROBES_A_ROUND // 100:
         taken.append((await run.ask.get("/health")).seconds)
         over += taken[-1] * 1000 > ms_max
     return latencies(taken)

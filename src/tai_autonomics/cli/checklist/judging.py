@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import TypeVar
 
+import typer
 from msgspec.structs import replace
 
 from tai_autonomics.cli.checklist.lines import Found, Line, Outcome, Row, Section, Wrong, failed, left_open
@@ -46,6 +47,10 @@ async def _found(row: Row[RunT], run: RunT) -> Found:
         return failed(str(wrong), **wrong.evidence)
     except (StoreUnavailable, Malformed) as error:
         return failed(str(error))
+    except typer.BadParameter:
+        raise
+    except Exception as error:  # noqa: BLE001  # an answer of no form at all fails its line, and takes no other along
+        return failed(f"not judged: {type(error).__name__}: {error}")
 
 
 def silent(sections: Sequence[Section[RunT]], why: str) -> list[Line]:

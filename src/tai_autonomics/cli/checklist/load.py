@@ -17,7 +17,7 @@ from tai_autonomics.cli.checklist.asking import Asking, Sealed
 from tai_autonomics.cli.checklist.health import REQUESTS, network_ms, told_within
 from tai_autonomics.cli.checklist.lines import Found, Row, Section, failed, left_open, shown
 from tai_autonomics.cli.checklist.quantiles import latencies
-from tai_autonomics.cli.checklist.run import Measured, Run
+from tai_autonomics.cli.checklist.run import ENTITLEMENT, Measured, Run
 from tai_autonomics.cli.checklist.telling import scraped_if_it_can_be
 
 SECONDS_MAX: Final = 900
@@ -62,7 +62,7 @@ def due(run: Run) -> list[Due]:
     each = []
     for tenant in run.names.loaded:
         each.append(Due(tenant, "/marketplace", msgspec.json.encode(run.verify(tenant)), is_command=True))
-        check = msgspec.json.encode({"entitlement_id": "checklist"})
+        check = msgspec.json.encode({"entitlement_id": ENTITLEMENT})
         each.append(Due(tenant, f"/v1/tenants/{tenant}/check", check, is_command=False))
     return each
 

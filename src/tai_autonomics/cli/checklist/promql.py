@@ -2,7 +2,8 @@
 
 from typing import Final
 
-PROBES: Final = 'route!~"/health|/health/live|/metrics"'
+NO_PROBES: Final = 'route!~"/health|/health/live|/metrics"'
+BROKEN: Final = 'status=~"5.."'
 STEPS: Final = 288
 """So often the window is looked at where something of every moment counts: every 2.5 h of 30 days."""
 STEP_SECONDS_MIN: Final = 60
@@ -65,26 +66,26 @@ class Queries:
 
     def unevenness(self) -> str:
         """While there are several: the busiest one's rate to the mean, averaged over time."""
-        each = f"sum by (job, instance) (rate({self._of('tai_http_requests_total', PROBES)}[{self._rate}]))"
+        each = f"sum by (job, instance) (rate({self._of('tai_http_requests_total', NO_PROBES)}[{self._rate}]))"
         ratio = f"max({each}) / (avg({each}) > 0) and (count({each}) > 1)"
         return self._over(ratio, "avg_over_time")
 
     def p99_first_and_last(self) -> tuple[str, str]:
-        bucket = self._of("tai_http_request_duration_seconds_bucket", PROBES)
+        bucket = self._of("tai_http_request_duration_seconds_bucket", NO_PROBES)
         first = f"histogram_quantile(0.99, sum by (le) (rate({bucket}[{self._quarter}] offset {self._before})))"
         last = f"histogram_quantile(0.99, sum by (le) (rate({bucket}[{self._quarter}])))"
         return first, last
 
     def answered(self) -> str:
-        every = f"sum(increase({self._of('tai_http_requests_total', PROBES)}[{self._w}]))"
-        broken = f"sum(increase({self._of('tai_http_requests_total', PROBES, _BROKEN)}[{self._w}]))"
+        every = f"sum(increase({self._of('tai_http_requests_total', NO_PROBES)}[{self._w}]))"
+        broken = f"sum(increase({self._of('tai_http_requests_total', NO_PROBES, BROKEN)}[{self._w}]))"
         return f"1 - ({broken} or vector(0)) / ({every} > 0)"
 
     def within(self) -> dict[str, str]:
         """By target: the share of all that met it."""
         requests = "tai_http_request_duration_seconds"
         return {
-            "500 ms for every request": self._share(requests, "0.5", PROBES),
+            "500 ms for every request": self._share(requests, "0.5", NO_PROBES),
             "5 ms for /health": self._share(requests, "0.005", 'route="/health"'),
             "100 ms for /marketplace": self._share(requests, "0.1", 'route="/marketplace"'),
             "50 ms for a receipt": self._share("tai_append_duration_seconds", "0.05"),
@@ -111,8 +112,5 @@ class Queries:
     def turned_away(self) -> str:
         problems = self._of("tai_http_problems_total", 'reason="overloaded"')
         away = f"sum(increase({problems}[{self._w}]))"
-        every = f"sum(increase({self._of('tai_http_requests_total', PROBES)}[{self._w}]))"
+        every = f"sum(increase({self._of('tai_http_requests_total', NO_PROBES)}[{self._w}]))"
         return f"{away} / ({every} > 0)"
-
-
-_BROKEN: Final = 'status=~"5.."'

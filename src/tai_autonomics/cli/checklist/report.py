@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,20 @@ class Report(Struct, frozen=True):
     counts: dict[Outcome, int]
     left_behind: list[str]
     lines: list[Line]
+
+
+def report_of(
+    title: str,
+    about: dict[str, Any],
+    lines: list[Line],
+    *,
+    began_at: datetime,
+    ended_at: datetime,
+    left_behind: list[str],
+) -> Report:
+    counts = counted(lines)
+    began, ended = (f"{each.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" for each in (began_at, ended_at))
+    return Report(1, title, about, began, ended, counts["failed"] > 0, counts, left_behind, lines)
 
 
 def counted(lines: Sequence[Line]) -> dict[Outcome, int]:

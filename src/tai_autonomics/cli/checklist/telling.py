@@ -9,27 +9,38 @@ from tai_autonomics.telemetry.scrapes import Scrape, read
 
 METRICS: Final = frozenset(
     {
+        "process_max_fds",
         "process_open_fds",
         "process_resident_memory_bytes",
         "process_start_time_seconds",
         "tai_action_attempts_total",
+        "tai_action_budget_left",
         "tai_actions_oldest_due_seconds",
+        "tai_actions_total",
         "tai_append_duration_seconds",
+        "tai_append_tenants",
+        "tai_background_failures_total",
         "tai_build_info",
+        "tai_check_age_seconds",
         "tai_check_up",
         "tai_commands_total",
+        "tai_conflicts_total",
         "tai_http_problems_total",
         "tai_http_request_duration_seconds",
         "tai_http_requests_total",
+        "tai_ledgers_went_back_total",
+        "tai_log_lines_dropped_total",
         "tai_push_message_age_seconds",
         "tai_quarantined_messages",
         "tai_quotas_nearly_used",
         "tai_receipts_total",
         "tai_refusals_total",
+        "tai_signals_refused_total",
         "tai_store_errors_total",
+        "tai_telemetry_failures_total",
     }
 )
-"""Those that the alerts and the dashboards rest on."""
+"""Those that the alerts rest on, and more of what the dashboards show."""
 ERRORS_SHARE_MAX: Final = 0.01
 
 
