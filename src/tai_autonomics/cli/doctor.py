@@ -89,9 +89,10 @@ def _checks_of(settings: "Settings") -> Iterator[Finding]:
     yield _attempt("plans", lambda: plans_are_valid(settings))
     yield from _store_findings(settings)
     answering = _is_answering(settings.host, settings.port)
-    yield port_is_free("port", settings.host, settings.port, answering=answering)
+    yield port_is_free("port", settings.host, settings.port, setting="PORT", answering=answering)
     if settings.metrics_address is not None:
-        yield port_is_free("metrics port", *settings.metrics_address, answering=answering)
+        metrics = settings.metrics_address
+        yield port_is_free("metrics port", *metrics, setting="TAI_METRICS_ADDRESS", answering=answering)
 
 
 def _store_findings(settings: "Settings") -> Iterator[Finding]:
@@ -248,7 +249,7 @@ def clock_is_plausible(newest: str | None, skew_seconds_max: float) -> Finding:
     return Finding("clock", ExitStatus.YES, f"{moment_of(now)}; the newest receipt is of {newest}")
 
 
-def port_is_free(check: str, host: str, port: int, *, answering: bool) -> Finding:
+def port_is_free(check: str, host: str, port: int, *, setting: str, answering: bool) -> Finding:
     """Free, or held by the service itself."""
     place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
@@ -259,7 +260,8 @@ def port_is_free(check: str, host: str, port: int, *, answering: bool) -> Findin
     except OSError as error:
         if answering:
             return Finding(check, ExitStatus.YES, f"{place} is held by a running service")
-        return Finding(check, ExitStatus.WRONG, f"{place} cannot be had: {error.strerror or error}")
+        detail = f"{place} cannot be had: {error.strerror or error}; choose another by {setting}"
+        return Finding(check, ExitStatus.WRONG, detail)
     return Finding(check, ExitStatus.YES, f"{place} is free")
 
 

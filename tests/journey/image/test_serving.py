@@ -1,5 +1,6 @@
 """A container serves as nobody in particular: other user, root that nobody writes, 512 MiB, settings by environment."""
 
+import asyncio
 import json
 import os
 import re
@@ -148,7 +149,19 @@ def test_on_a_shared_store_it_makes_up_no_keys_and_names_what_is_missing() -> No
     assert b"STORE_URL" in embedded.stderr
 
 
+async def has_answered() -> None:
+    """The emulator, all that a start asks: a Java process that has just begun takes seconds for its first answers."""
+    store = await firestore.open_store()
+    try:
+        await store.newest_policy()
+        await store.keep_policy("0" * 64, b"plans: {}", "2026-11-30T00:00:00.000000Z")
+        await store.probe()
+    finally:
+        await store.aclose()
+
+
 def test_on_firestore_it_serves_by_its_environment(tmp_path: Path) -> None:
+    asyncio.run(has_answered())
     project = firestore.new_project()
     token = minted(tmp_path, "admin")
     (tmp_path / KEY_FILE).chmod(0o444)
@@ -165,6 +178,7 @@ def test_on_firestore_it_serves_by_its_environment(tmp_path: Path) -> None:
     mounted = f"--volume={tmp_path / KEY_FILE}:/run/secrets/key:ro"
     with Container(*HARDENED, mounted, on_host=True, environ=environ) as container:
         print(f"on Firestore, from the process's start to 200 on /health: {container.start_seconds:.2f} s")
+        assert container.start_seconds < START_SECONDS_MAX
         with container.client(token) as client:
             granted = client.post("/marketplace", json=GRANT)
             assert granted.status_code == 200

@@ -15,7 +15,7 @@ from tests.unit.cli.exports import CommandLine
 from tests.unit.cli.test_moving import change
 
 from tai_autonomics import wiring
-from tai_autonomics.cli.doctor import clock_is_plausible, port_is_free
+from tai_autonomics.cli.doctor import Finding, clock_is_plausible, port_is_free
 from tai_autonomics.cli.serve import greeting
 from tai_autonomics.cli.statuses import ExitStatus
 from tai_autonomics.cli.token import seconds_of
@@ -300,8 +300,13 @@ def test_a_clock_behind_the_newest_receipt_seals_nothing() -> None:
 
 
 def test_a_port_is_free_held_by_the_service_or_taken() -> None:
+    def looked_at(port: int, *, answering: bool) -> Finding:
+        return port_is_free("metrics port", "127.0.0.1", port, setting="TAI_METRICS_ADDRESS", answering=answering)
+
     with socket.create_server(("127.0.0.1", 0)) as holding:
         port = holding.getsockname()[1]
-        assert port_is_free("port", "127.0.0.1", port, answering=False).status is ExitStatus.WRONG
-        assert port_is_free("port", "127.0.0.1", port, answering=True).status is ExitStatus.YES
-    assert port_is_free("port", "127.0.0.1", 0, answering=False).status is ExitStatus.YES
+        taken = looked_at(port, answering=False)
+        assert taken.status is ExitStatus.WRONG
+        assert taken.detail.endswith("; choose another by TAI_METRICS_ADDRESS")
+        assert looked_at(port, answering=True).status is ExitStatus.YES
+    assert looked_at(0, answering=False).status is ExitStatus.YES
