@@ -365,9 +365,8 @@ def test_the_sign_off_names_who_deployed_and_looks_at_the_services_own_database(
     for wrong in ({"FIRESTORE_DATABASE": "ledgers;id"}, {"DEPLOYED_BY": "$(id)"}):
         assert cloud.run(checklist.path, *checklist.given(cloud), **wrong).returncode == 2
     assert cloud.seen == []
-    done = cloud.run(
-        checklist.path, *checklist.given(cloud), FIRESTORE_DATABASE="ledgers-2", DEPLOYED_BY="release[bot]"
-    )
+    said = {"FIRESTORE_DATABASE": "ledgers-2", "DEPLOYED_BY": "release[bot]"}
+    done = cloud.run(checklist.path, *checklist.given(cloud), **said)
     assert done.returncode == 0, done.stderr
     *_, last = cloud.seen
     assert last[last.index("--google-database") + 1] == "ledgers-2"
