@@ -83,7 +83,6 @@ async def _serve(loaded: Loaded, told: Telemetry, tracer: Tracer | None, started
     settings = loaded.settings
     for warning in loaded.warnings:
         told.logs.log.warning(warning)
-    told.logs.log.info("optional, and off", features=switched_off(settings))
     with ExitStack() as sockets:
         # Bound before anything is opened: a taken port touches no store and leaves no key.
         listening = sockets.enter_context(listen(settings.host, settings.port))
@@ -117,7 +116,7 @@ async def _serve(loaded: Loaded, told: Telemetry, tracer: Tracer | None, started
                 verifying,
                 listening,
                 scraping,
-                lambda: _tell(told, where, started),
+                lambda: _tell(told, settings, where, started),
             )
     told.logs.log.info("stopped")
     return 0
@@ -320,7 +319,9 @@ def _background(
     return tasks
 
 
-def _tell(told: Telemetry, where: Started, started: Callable[[Started], None]) -> None:
+def _tell(told: Telemetry, settings: Settings, where: Started, started: Callable[[Started], None]) -> None:
+    """Only of a start that came so far: one that is refused says why, and nothing else."""
+    told.logs.log.info("optional, and off", features=switched_off(settings))
     told.logs.log.info("listening", url=where.url, metrics=where.metrics_url, token_file=str(where.token_file))
     started(where)
 
