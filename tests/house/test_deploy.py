@@ -20,6 +20,7 @@ def names(scripts: list[Path]) -> list[str]:
     return [script.name for script in scripts]
 
 
+@pytest.mark.long
 def test_the_scripts_are_clean() -> None:
     shellcheck = Path(sys.executable).with_name("shellcheck")
     done = subprocess.run([shellcheck, *SCRIPTS, *SOURCED], capture_output=True, text=True, timeout=60, check=False)

@@ -23,6 +23,8 @@ from tests.engines.absence import absent
 
 from tai_autonomics.cli.app import run as command_line
 
+pytestmark = pytest.mark.long
+
 DEPLOY: Final = Path(__file__).parents[2] / "deploy"
 DOUBLED: Final = ("gcloud", "curl", "docker", "sleep", "tai-autonomics", "python3")
 IMAGE: Final = "europe-west1-docker.pkg.dev/my-project/images/tai-autonomics"
@@ -256,7 +258,6 @@ def test_a_dry_run_prints_exactly_what_the_real_run_calls_and_calls_nothing(clou
     assert [[real(each) for each in line] for line in lines] == settled(cloud.seen)
 
 
-@pytest.mark.long
 @each_script
 def test_a_repeat_changes_nothing(cloud: Cloud, script: Script) -> None:
     assert cloud.run(script.path, *script.given(cloud)).returncode == 0
@@ -283,7 +284,6 @@ def _alters(call: list[str]) -> bool:
     return not READS & set(call) and not again & set(call)
 
 
-@pytest.mark.long
 @each_script
 @pytest.mark.parametrize("persisted", [False, True], ids=["lost", "done but told as failed"])
 def test_a_failure_half_way_stops_the_script_and_a_repeat_ends_it(
@@ -307,7 +307,6 @@ def test_a_failure_half_way_stops_the_script_and_a_repeat_ends_it(
             assert cloud.known() == whole, call
 
 
-@pytest.mark.long
 @each_script
 def test_a_wrong_input_is_refused_before_the_first_step(cloud: Cloud, script: Script) -> None:
     given = script.given(cloud)
@@ -429,7 +428,6 @@ def test_a_roll_back_without_a_tag_asks_for_a_name(cloud: Cloud) -> None:
     assert cloud.run("cloud_run/roll-back.sh", *ON, "svc-00001").returncode == 0
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     ("requests", "errors", "passes"),
     [("400", "4", True), ("400", "5", False), ("0", "0", False), ("19", "0", False)],
@@ -444,7 +442,6 @@ def test_a_watch_fails_over_the_error_rate_and_where_nothing_was_seen(
     assert not list(cloud.folder.glob("tmp.*"))
 
 
-@pytest.mark.long
 def test_a_database_that_is_not_protected_or_not_backed_up_is_not_switched_to(cloud: Cloud) -> None:
     live, restored = cloud.state["databases"]
     for changes in (
@@ -458,7 +455,6 @@ def test_a_database_that_is_not_protected_or_not_backed_up_is_not_switched_to(cl
         assert not [call for call in cloud.seen if _alters(call)]
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("url", ["firestore://my-project/(default)", "postgresql://x", None])
 def test_a_switch_is_refused_where_the_url_of_the_store_names_the_database(cloud: Cloud, url: str | None) -> None:
     service = cloud.state["service"]
@@ -473,7 +469,6 @@ def test_after_a_switch_no_tag_leads_back_to_the_old_database(cloud: Cloud) -> N
     assert cloud.state["service"]["status"]["traffic"] == [{"revisionName": "svc-00003", "percent": 100}]
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("script", ["switch.sh", "replace-secret.sh", "replace-push-account.sh"])
 def test_an_image_that_was_turned_down_gets_no_traffic_by_another_change(cloud: Cloud, script: str) -> None:
     assert cloud.run("cloud_run/candidate.sh", *ON, f"{IMAGE}@{DIGEST}").returncode == 0
@@ -492,7 +487,6 @@ def test_a_new_revision_that_does_not_start_gets_no_traffic(cloud: Cloud) -> Non
     assert cloud.state["service"]["status"]["traffic"][0] == {"revisionName": "svc-00002", "percent": 100}
 
 
-@pytest.mark.long
 def test_a_drill_deletes_nothing_but_its_own_database_and_fails_where_the_restore_did(cloud: Cloud) -> None:
     for name in ("(default)", "restored-1"):
         done = cloud.run("firestore/drill.sh", "my-project", "eur3", "(default)", name, str(cloud.folder.parent))
@@ -508,7 +502,6 @@ def test_a_drill_deletes_nothing_but_its_own_database_and_fails_where_the_restor
     assert cloud.state["databases"][-1] == made
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     ("reads", "passes"),
     [
