@@ -46,7 +46,7 @@ class Service:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, "TAI_METRICS_ADDRESS": "off", **self._needed(), **self._environ},
+            env={**_outside(), "TAI_METRICS_ADDRESS": "off", **self._needed(), **self._environ},
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -115,3 +115,8 @@ class Service:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._process is not None and self._process.poll() is None:
             self.stop()
+
+
+def _outside() -> dict[str, str]:
+    """The environment without what is said to the tests alone, of which the service would say that nothing reads it."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("TAI_TEST_")}
